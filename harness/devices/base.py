@@ -1,0 +1,122 @@
+"""The seam between the engine and a device: a job goes in, its output comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.plan.cell import ErrorClass
+
+
+@dataclass(frozen=True)
+class JobPath:
+    """A path inside the job's folder on the device; the device replaces it with an absolute one."""
+
+    name: str
+
+    def __str__(self) -> str:
+        """The name alone, for records: absolute device paths mean nothing elsewhere."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """A file that must be in the job's folder before the command starts.
+
+    Attributes:
+        name: relative path in the job's folder, with forward slashes.
+        source: the file on the controller.
+        sha256: of its content; devices keep files by this hash and move each one once.
+        executable: whether it is a program.
+    """
+
+    name: str
+    source: Path
+    sha256: str
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a device is asked to do.
+
+    Attributes:
+        id: a fresh nonce; the runner repeats it in its record, so that a stale one is noticed.
+        files: what has to be there.
+        command: argv; `JobPath` items are made absolute by the device.
+        env: environment variables for the command, added to the device's own.
+        output: name of the folder (in the job's folder) whose files are brought back; made empty first.
+        output_bytes: more than this in `output` is an error, not a transfer.
+    """
+
+    id: str
+    files: tuple[JobFile, ...]
+    command: tuple[str | JobPath, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    output: str = "out"
+    output_bytes: int = 256 << 20
+
+    @property
+    def command_line(self) -> str:
+        """The command as a person would type it inside the job's folder."""
+        return " ".join(f"'{part}'" if " " in str(part) else str(part) for part in self.command)
+
+
+@dataclass(frozen=True)
+class JobOutput:
+    """What came back from a device.
+
+    Attributes:
+        folder: on the controller, holding what was in the job's output folder.
+        exit_code: of the command; negative: killed by that signal.
+        stdout: the last part of it, as text.
+        stderr: likewise.
+        seconds: how long the command ran.
+        transfer_bytes: moved in both directions; 0 for what was there already.
+        timed_out: whether the device ended the command at the deadline.
+    """
+
+    folder: Path
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    transfer_bytes: int
+    timed_out: bool = False
+
+
+class DeviceError(Exception):
+    """The device, or the way to it, failed: an ERROR of class device or host, which may be retried."""
+
+    def __init__(self, message: str, *, device: str, error_class: ErrorClass = ErrorClass.DEVICE) -> None:
+        super().__init__(message)
+        self.device = device
+        self.error_class = error_class
+
+
+class Device(Protocol):
+    """A way to one device. Methods are called from one thread at a time, except `state` and `cancel`."""
+
+    name: str
+    target: str
+    """Platform of its binaries: "x86_64-linux", "aarch64-linux", "aarch64-macos", "aarch64-android", ..."""
+
+    def connect(self) -> Mapping[str, Any]:
+        """Reach the device and return its facts. Raises DeviceError."""
+
+    def execute(self, job: Job, folder: Path, deadline: float) -> JobOutput:
+        """Do a job and bring its output to `folder` within `deadline` seconds, all included. Raises DeviceError."""
+
+    def state(self) -> Mapping[str, Any]:
+        """State right now; missing figures are left out. Never raises."""
+
+    def recover(self) -> None:
+        """Make the device usable again after a fault, as gently as will do. Raises DeviceError."""
+
+    def cancel(self) -> None:
+        """End the running job now; called from another thread."""
+
+    def close(self) -> None:
+        """Let go of everything that is held."""

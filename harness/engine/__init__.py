@@ -1,0 +1,1 @@
+"""WHEN: a queue per device, machines shared fairly, rounds, retries, cancellation. Knows no pytest."""

@@ -1,0 +1,1 @@
+"""WHO can run: devices.yaml to device specs, and leases. Knows no adb."""

@@ -1,0 +1,1 @@
+"""WHAT IT MEANS: pure functions from numbers to verdicts. No I/O."""

@@ -1,0 +1,1 @@
+"""WHAT IS RIGHT: inputs, golden runs in a child process, and their cache."""

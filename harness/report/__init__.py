@@ -1,0 +1,1 @@
+"""WHO READS IT: matrix.json to terminal, HTML, CSV and Markdown."""
