@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,6 +97,16 @@ class DeviceError(Exception):
         self.error_class = error_class
 
 
+class Turns(Protocol):
+    """Whose turn it is, so that no timed command is disturbed. The two are never entered inside one another."""
+
+    def command(self) -> AbstractContextManager[object]:
+        """Around the timed command: the turn of the device's machine."""
+
+    def transfer(self) -> AbstractContextManager[object]:
+        """Around copying and hashing on the controller, in portions: waits while the controller itself is timed."""
+
+
 class Device(Protocol):
     """A way to one device. Methods are called from one thread at a time, except `state` and `cancel`."""
 
@@ -106,8 +117,15 @@ class Device(Protocol):
     def connect(self) -> Mapping[str, Any]:
         """Reach the device and return its facts. Raises DeviceError."""
 
-    def execute(self, job: Job, folder: Path, deadline: float) -> JobOutput:
-        """Do a job and bring its output to `folder` within `deadline` seconds, all included. Raises DeviceError."""
+    def execute(self, job: Job, folder: Path, deadline: float, turns: Turns) -> JobOutput:
+        """Do a job and bring its output to `folder`. Raises DeviceError.
+
+        Args:
+            job: what to do.
+            folder: where the output goes; made by the caller.
+            deadline: seconds for everything together, waiting for turns excepted.
+            turns: what to enter around the command, and around work for it on the controller.
+        """
 
     def state(self) -> Mapping[str, Any]:
         """State right now; missing figures are left out. Never raises."""

@@ -325,7 +325,7 @@ def cell_id(suite: str, model: str, device: str, delegate: str) -> str:
 class OutputFile:
     """One output tensor of one sample, as the runner wrote it: raw, C order, little endian.
 
-    `path` is on the controller; `bytes` and `fnv1a64` are what the runner stated and were checked on arrival.
+    `path` is on the controller; `bytes` and `crc32` are what the runner stated and were checked on arrival.
     """
 
     sample: int
@@ -335,7 +335,7 @@ class OutputFile:
     shape: tuple[int, ...]
     path: str
     bytes: int
-    fnv1a64: str = ""
+    crc32: str = ""
 
 
 @dataclass(frozen=True)
@@ -376,8 +376,6 @@ class Measurement:
         repeatable: whether the last timed run's outputs equal the first run's, byte for byte; None when unknown.
         delegation: where the nodes ran.
         peak_rss_bytes: of the runner's process.
-        adapter: GPU adapter as the runtime names it.
-        adapter_software: whether that adapter is a software one; None when no adapter or unknown.
         runner: {"name", "context", "version", "sha256", "command"}.
         runtime: {"version", "sha256"}.
         notes: anything a reader should know.
@@ -395,8 +393,6 @@ class Measurement:
     repeatable: bool | None = None
     delegation: Delegation = field(default_factory=Delegation)
     peak_rss_bytes: int | None = None
-    adapter: str | None = None
-    adapter_software: bool | None = None
     runner: Mapping[str, str | None] = field(default_factory=dict)
     runtime: Mapping[str, str | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -417,6 +413,8 @@ class RoundResult:
         state_before: the device's state before, in contract units.
         state_after: and after.
         artifacts: paths relative to the report folder.
+        adapter: GPU adapter as the runtime named it during this attempt.
+        adapter_software: whether that adapter is a software one; None when unknown.
     """
 
     cell: str
@@ -431,3 +429,5 @@ class RoundResult:
     state_before: Mapping[str, object] = field(default_factory=dict)
     state_after: Mapping[str, object] = field(default_factory=dict)
     artifacts: tuple[str, ...] = ()
+    adapter: str | None = None
+    adapter_software: bool | None = None

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Sets up everything on a fresh machine with git and Python 3.10 or newer, then runs a command in it.
+
+    python3 bootstrap.py pytest --devices devices.yaml     measure on this machine, write reports/latest/
+    python3 bootstrap.py check                             ruff, mypy and all tests
+
+The virtual environment is `.venv` beside this file. It is made once and refreshed when pyproject.toml or
+constraints.txt changes. A machine without a C compiler gets one as a Python package (about 410 MB).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+OLDEST_PYTEST = "pytest==7.4.4"
+TFLITE_RUNTIME = ("tflite-runtime==2.14.0", "numpy==1.26.4")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare the environment, run the command; the exit code is the command's."""
+    if sys.version_info < (3, 10):
+        print("Python 3.10 or newer is needed; this is", sys.version.split()[0], file=sys.stderr)
+        return 2
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(__doc__)
+        return 2
+    try:
+        if arguments[0] == "check":
+            return check(arguments[1:])
+        python = environment(VENV, ["-e", "."])
+        return run([str(python.parent / arguments[0]), *arguments[1:]])
+    except subprocess.CalledProcessError as error:
+        print(f"bootstrap: this step failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+        return 1
+
+
+def check(arguments: Sequence[str]) -> int:
+    """The whole test command. Its last line is pytest's summary."""
+    python = environment(VENV, ["-e", ".[tests]"])
+    tools = python.parent
+    code = run([str(tools / "ruff"), "check", "."])
+    code = run([str(tools / "ruff"), "format", "--check", "."]) or code
+    code = run([str(tools / "mypy")]) or code
+    oldest = environment(ROOT / ".venv-oldest-pytest", ["-e", ".", OLDEST_PYTEST], base=_python("3.10"))
+    # The pytest side of the harness, on the oldest pytest that is supported; the run below has the newest.
+    code = run([str(oldest), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/session"]) or code
+    settings = {}
+    older = _python("3.11", "3.10")
+    if older is not None and sys.platform == "linux":
+        runtime = environment(ROOT / ".venv-tflite-runtime", list(TFLITE_RUNTIME), base=older, constrained=False)
+        settings["HARNESS_TFLITE_RUNTIME_PYTHON"] = str(runtime)
+    return run([str(python), "-m", "pytest", *arguments], settings) or code
+
+
+def environment(folder: Path, wanted: list[str], base: str | None = None, constrained: bool = True) -> Path:
+    """The Python of a virtual environment that has what is wanted; made or refreshed only if need be."""
+    if constrained:
+        wanted = [*wanted, "-c", "constraints.txt"]
+        if not _has_compiler():
+            wanted = [item.replace(".[", ".[zig,") if item.startswith(".[") else item for item in wanted]
+            wanted = [".[zig]" if item == "." else item for item in wanted]
+    python = folder / "bin" / "python"
+    stamp = folder / "bootstrap.stamp"
+    digest = hashlib.sha256(repr((wanted, base)).encode())
+    for name in ("pyproject.toml", "constraints.txt"):
+        digest.update((ROOT / name).read_bytes())
+    if stamp.is_file() and stamp.read_text() == digest.hexdigest() and python.exists():
+        return python
+    print(f"bootstrap: preparing {folder.name} (once; some minutes on a slow line)", file=sys.stderr)
+    if not python.exists():
+        made = subprocess.run([base or sys.executable, "-m", "venv", str(folder)], check=False)
+        if made.returncode != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            print("bootstrap: Python cannot make virtual environments; on Debian: apt install python3-venv")
+            raise subprocess.CalledProcessError(made.returncode, "python3 -m venv")
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], cwd=ROOT, check=True)
+    stamp.write_text(digest.hexdigest())
+    return python
+
+
+def run(command: list[str], settings: dict[str, str] | None = None) -> int:
+    """Run a command in the project's folder, with the environment's programs first on the path."""
+    paths = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
+    environ = {**os.environ, **(settings or {}), "PATH": paths}
+    sys.stdout.flush()
+    try:
+        return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+    except FileNotFoundError:
+        print(f"bootstrap: there is no program '{Path(command[0]).name}' in {VENV.name}", file=sys.stderr)
+        return 2
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (os.environ.get("CC") or "cc", "cc", "gcc", "clang"))
+
+
+def _python(*versions: str) -> str | None:
+    """An interpreter of one of these versions that really starts, or None."""
+    for version in versions:
+        name = shutil.which(f"python{version}")
+        if f"{sys.version_info.major}.{sys.version_info.minor}" == version:
+            return sys.executable
+        if name and subprocess.run([name, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return name
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

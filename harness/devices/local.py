@@ -1,0 +1,221 @@
+"""This machine as a device. Several entries may stand for it, one per GPU driver, through `env:`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.clock import Clock
+from harness.devices.base import DeviceError, Job, JobOutput, JobPath, Turns
+from harness.plan.cell import ErrorClass
+
+_TEXT_KEPT = 64 << 10
+_KILL_GRACE = 2.0
+
+
+class LocalDevice:
+    """Runs jobs as child processes of the controller, each in a session of its own.
+
+    Nothing is copied: a job's folder holds links to the controller's files, and the output folder is the
+    caller's own.
+    """
+
+    def __init__(self, name: str, clock: Clock, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.target = host_target()
+        self._clock = clock
+        self._env = dict(env or {})
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._cancelled = False
+
+    def connect(self) -> Mapping[str, Any]:
+        """Facts of this machine: CPU model, cores, memory in bytes, operating system and kernel."""
+        facts: dict[str, Any] = {
+            "cpu_model": _cpu_model(),
+            "cores": os.cpu_count(),
+            "os": _os_name(),
+            "kernel": f"{platform.system()} {platform.release()}",
+            "architecture": platform.machine(),
+        }
+        with contextlib.suppress(ValueError, OSError):
+            facts["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self._env:
+            facts["env"] = dict(self._env)
+        return facts
+
+    def execute(self, job: Job, folder: Path, deadline: float, turns: Turns) -> JobOutput:
+        """Run the job's command; see `Device.execute`."""
+        started = self._clock.monotonic()
+        work = Path(tempfile.mkdtemp(prefix="harness-job-"))
+        try:
+            self._place(job, work, folder)
+            argv = [str(work / part.name) if isinstance(part, JobPath) else part for part in job.command]
+            spent = self._clock.monotonic() - started
+            with turns.command():
+                began = self._clock.monotonic()
+                code, out, err, timed_out = self._run(argv, work, job.env, max(0.1, deadline - spent))
+                seconds = self._clock.monotonic() - began
+        except OSError as error:
+            raise DeviceError(
+                f"{self.name}: {error.strerror or error}: {error.filename or 'no file named'}",
+                device=self.name,
+                error_class=ErrorClass.HOST,
+            ) from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        size = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
+        if size > job.output_bytes:
+            raise DeviceError(
+                f"{self.name}: the job left {size} bytes of output; its limit is {job.output_bytes}",
+                device=self.name,
+                error_class=ErrorClass.RUNNER,
+            )
+        return JobOutput(folder, code, out, err, seconds, transfer_bytes=0, timed_out=timed_out)
+
+    def state(self) -> Mapping[str, Any]:
+        """Load, CPU frequency (MHz) and temperature (degrees Celsius), as far as they can be read."""
+        state: dict[str, Any] = {}
+        with contextlib.suppress(OSError):
+            state["load_1min"] = round(os.getloadavg()[0], 2)
+        frequencies = _read_numbers("/sys/devices/system/cpu", "cpu[0-9]*/cpufreq/scaling_cur_freq")
+        if frequencies:
+            state["cpu_mhz"] = round(max(frequencies) / 1000)
+        elif (mhz := _cpuinfo("cpu MHz")) is not None:
+            with contextlib.suppress(ValueError):
+                state["cpu_mhz"] = round(float(mhz))
+        temperatures = _read_numbers("/sys/class/thermal", "thermal_zone*/temp")
+        if temperatures:
+            state["temperature_c"] = max(temperatures) / 1000
+        return state
+
+    def recover(self) -> None:
+        """End what may still run; there is nothing else to mend on one's own machine."""
+        self._end(signal.SIGKILL)
+
+    def cancel(self) -> None:
+        """End the running job now, and refuse further ones."""
+        self._cancelled = True
+        self._end(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End what may still run."""
+        self._end(signal.SIGKILL)
+
+    def _place(self, job: Job, work: Path, folder: Path) -> None:
+        for file in job.files:
+            destination = work / file.name
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            destination.symlink_to(file.source.resolve(strict=True))
+        (work / job.output).symlink_to(folder.resolve(), target_is_directory=True)
+
+    def _run(self, argv: list[str], work: Path, env: Mapping[str, str], seconds: float) -> tuple[int, str, str, bool]:
+        environment = {**os.environ, **self._env, **env}
+        with self._lock:
+            if self._cancelled:
+                raise DeviceError(f"{self.name}: cancelled", device=self.name)
+            process = subprocess.Popen(
+                argv,
+                cwd=work,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._process = process
+        timed_out = False
+        try:
+            try:
+                out, err = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                timed_out = True
+                _kill_group(process.pid, signal.SIGKILL)
+                out, err = process.communicate()
+        finally:
+            # Also ends whatever the program left behind in its session.
+            _kill_group(process.pid, signal.SIGKILL)
+            with self._lock:
+                self._process = None
+        return process.returncode, _text(out), _text(err), timed_out
+
+    def _end(self, number: signal.Signals) -> None:
+        with self._lock:
+            process = self._process
+        if process is None:
+            return
+        _kill_group(process.pid, number)
+        if number is not signal.SIGKILL:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_KILL_GRACE)
+                return
+            _kill_group(process.pid, signal.SIGKILL)
+
+
+def host_target() -> str:
+    """Target name of this machine, such as "x86_64-linux" or "aarch64-macos"."""
+    machine = platform.machine().lower()
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    system = {"darwin": "macos"}.get(platform.system().lower(), platform.system().lower())
+    return f"{machine}-{system}"
+
+
+def machine_name() -> str:
+    """Name of the controller's own machine."""
+    return platform.node() or "localhost"
+
+
+def _kill_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _text(data: bytes) -> str:
+    return data[-_TEXT_KEPT:].decode("utf-8", "replace")
+
+
+def _cpuinfo(key: str) -> str | None:
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            name, _, value = line.partition(":")
+            if name.strip() == key:
+                return value.strip()
+    return None
+
+
+def _cpu_model() -> str:
+    if (model := _cpuinfo("model name")) is not None:
+        return model
+    if platform.system() == "Darwin":
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            answer = subprocess.run(
+                ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, timeout=5, check=True
+            )
+            return answer.stdout.strip()
+    return platform.processor() or "unknown"
+
+
+def _os_name() -> str:
+    if platform.system() == "Darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.platform())
+    except OSError:
+        return platform.platform()
+
+
+def _read_numbers(folder: str, pattern: str) -> list[int]:
+    numbers = []
+    for path in Path(folder).glob(pattern):
+        with contextlib.suppress(OSError, ValueError):
+            numbers.append(int(path.read_text()))
+    return numbers

@@ -1,0 +1,367 @@
+"""From a cell's rounds to its row: accuracy against the references, latency, gates, outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.engine.preparation import Preparation
+from harness.measure import accuracy, gates, latency, regression
+from harness.plan.cell import (
+    Cell,
+    Delegation,
+    ErrorClass,
+    Measurement,
+    Outcome,
+    OutputFile,
+    Problem,
+    RoundResult,
+    cell_id,
+)
+from harness.plan.row import (
+    AccuracyRow,
+    AttemptRow,
+    CellRow,
+    DelegationRow,
+    LatencyRow,
+    ReferenceRow,
+    RoundRow,
+    RunnerRow,
+    SpeedupRow,
+)
+from harness.reference.golden import Golden
+from harness.reference.inputs import InputSet
+
+Arrays = list[list[npt.NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A finished cell: its row of the matrix, and what it was made from.
+
+    Attributes:
+        cell: what was asked.
+        row: the cell's row of the matrix.
+        rounds: every attempt, in order.
+        measurement: of the last measured round; None when nothing was measured.
+        reference: the outputs that it was compared with; empty when it was not.
+        inputs: the input sets; None when none could be made.
+    """
+
+    cell: Cell
+    row: CellRow
+    rounds: tuple[RoundResult, ...]
+    measurement: Measurement | None
+    reference: tuple[OutputFile, ...] = ()
+    inputs: InputSet | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome in the row."""
+        return Outcome(self.row["outcome"])
+
+
+class Judge:
+    """Knows which results wait for which, and turns measured cells into rows. Not thread-safe: the engine locks."""
+
+    def __init__(self, preparation: Preparation, planned: Mapping[str, Cell], baseline: Mapping[str, CellRow]) -> None:
+        """Judge `planned` cells; `baseline` holds an earlier run's rows by id, or nothing."""
+        self.results: dict[str, CellResult] = {}
+        self._preparation = preparation
+        self._planned = planned
+        self._baseline = baseline
+
+    def ready(self, cell: Cell, rounds: Sequence[RoundResult]) -> bool:
+        """Whether everything that the verdict of a measured cell needs is there."""
+        if not rounds or rounds[-1].problem is not None:
+            return True
+        if self._preparation.golden(cell) is None:
+            return False
+        needed = [*self._partners(cell), self._reference_cell(cell)]
+        return all(other is None or other not in self._planned or other in self.results for other in needed)
+
+    def judge(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellResult:
+        """The result of a cell for which everything is ready."""
+        last = rounds[-1]
+        if last.problem is not None:
+            return self.unmeasured(cell, rounds, last.problem)
+        measured = [result for result in rounds if result.measurement is not None]
+        problem: Problem | None = None
+        rows: list[AccuracyRow] = []
+        reference: tuple[OutputFile, ...] = ()
+        try:
+            reference, reference_row = self._reference(cell)
+            rows = [self._accuracy(cell, measured[-1], reference, reference_row)]
+        except _NoReference as missing:
+            problem = missing.problem
+        except ValueError as error:
+            problem = Problem(Outcome.ERROR, f"outputs cannot be compared: {error}", ErrorClass.RUNNER, "outputs")
+        row = self._row(cell, rounds)
+        row["accuracy"] = rows
+        row["latency"] = _latency(measured)
+        row["speedup"] = fastest_speedup(row, self._found(self._partners(cell)))
+        if problem is not None:
+            _set_problem(row, problem)
+        else:
+            self._apply_gates(cell, row)
+        return self._keep(cell, row, rounds, reference)
+
+    def unmeasured(self, cell: Cell, rounds: Sequence[RoundResult], problem: Problem) -> CellResult:
+        """The result of a cell that has no (complete) measurement."""
+        row = self._row(cell, rounds)
+        measured = [result for result in rounds if result.measurement is not None]
+        if measured:
+            row["latency"] = _latency(measured)
+            row["validity"] = {"void": True, "reasons": ["not all rounds were measured"]}
+        _set_problem(row, problem)
+        self._compare_with_baseline(row)
+        return self._keep(cell, row, rounds)
+
+    def _keep(
+        self, cell: Cell, row: CellRow, rounds: Sequence[RoundResult], reference: tuple[OutputFile, ...] = ()
+    ) -> CellResult:
+        prepared = self._preparation.settled(cell)
+        inputs = prepared.inputs if prepared else None
+        result = CellResult(cell, row, tuple(rounds), _last_measured(rounds), reference, inputs)
+        self.results[cell.id] = result
+        return result
+
+    def _partners(self, cell: Cell) -> list[str]:
+        names = {name for rule in cell.gates for name in rule.partners}
+        return [cell_id(cell.suite, cell.model.name, cell.device, name) for name in sorted(names)]
+
+    def _reference_cell(self, cell: Cell) -> str | None:
+        """Id of the cell whose outputs are the reference; None for golden, and for that cell itself."""
+        policy = cell.policy
+        if policy.reference == "golden" or policy.reference_delegate is None:
+            return None
+        device = cell.device if policy.reference == "same_device_cpu" else policy.reference
+        reference = cell_id(cell.suite, cell.model.name, device, policy.reference_delegate)
+        return None if reference == cell.id else reference
+
+    def _accuracy(
+        self, cell: Cell, result: RoundResult, reference: Sequence[OutputFile], row: ReferenceRow
+    ) -> AccuracyRow:
+        if result.measurement is None:
+            raise ValueError("nothing was measured")
+        specs = self._preparation.prepared(cell).model.outputs
+        measured = load_samples(result.measurement.outputs)
+        return accuracy.compare(measured, load_samples(reference), specs, cell.model.task, row)
+
+    def _reference(self, cell: Cell) -> tuple[tuple[OutputFile, ...], ReferenceRow]:
+        other = self._reference_cell(cell)
+        if other is None:
+            golden = self._preparation.golden(cell)
+            if not isinstance(golden, Golden):
+                raise _NoReference(golden)
+            return golden.outputs, golden.row()
+        result = self.results.get(other)
+        if result is None or result.measurement is None:
+            reason = result.row["reason"] if result else "it was not planned"
+            words = f"the reference cell {other} has no measurement: {reason}"
+            raise _NoReference(Problem(Outcome.ERROR, words, ErrorClass.CONFIG, "reference"))
+        measurement = result.measurement
+        kind = "same_device_cpu" if cell.policy.reference == "same_device_cpu" else "device"
+        return measurement.outputs, {
+            "kind": kind,
+            "device": result.cell.device,
+            "runtime": measurement.runtime.get("version"),
+            "kernels": result.cell.delegate.kernels,
+            "fallback_reason": None,
+        }
+
+    def _found(self, ids: Sequence[str]) -> list[CellResult]:
+        return [self.results[one] for one in ids if one in self.results]
+
+    def _apply_gates(self, cell: Cell, row: CellRow) -> None:
+        figures = gates.figures(row["accuracy"], row["latency"], row["delegation"], row["memory"], row["speedup"])
+        row["gates"] = gates.judge(cell.gates, figures)
+        _set_judgement(row, gates.outcome(row["gates"]))
+        if self._baseline and row["error"] is None:
+            self._compare_with_baseline(row)
+            _set_judgement(row, gates.outcome(row["gates"]))
+
+    def _compare_with_baseline(self, row: CellRow) -> None:
+        if self._baseline:
+            comparison = regression.compare(row, self._baseline.get(row["id"]))
+            row["regression"] = comparison.row()
+            if row["error"] is None:
+                row["gates"] += comparison.gate_rows()
+
+    def _row(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellRow:
+        measurement = _last_measured(rounds)
+        prepared = self._preparation.settled(cell)
+        inputs = prepared.inputs.sha256 if prepared and prepared.inputs else None
+        peaks = [r.measurement.peak_rss_bytes for r in rounds if r.measurement and r.measurement.peak_rss_bytes]
+        return {
+            "id": cell.id,
+            "role": cell.role,
+            "device": cell.device,
+            "unit": None,
+            "model": cell.model.name,
+            "delegate": cell.delegate.name,
+            "outcome": Outcome.PASS.value,
+            "reason": None,
+            "error": None,
+            "from_run": None,
+            "inputs_sha256": inputs,
+            "latency": None,
+            "speedup": None,
+            "accuracy": [],
+            "delegation": _delegation(measurement.delegation) if measurement else None,
+            "memory": {"peak_rss_bytes": max(peaks)} if peaks else None,
+            "energy": None,
+            "sustained": None,
+            "compatibility": None,
+            "localisation": None,
+            "artifacts": [path for result in rounds for path in result.artifacts],
+            "validity": {"void": False, "reasons": []},
+            "notes": list(measurement.notes) if measurement else [],
+            "regression": None,
+            "device_state": {"before": dict(rounds[0].state_before), "after": dict(rounds[-1].state_after)}
+            if rounds
+            else None,
+            "gates": [],
+            "runner": _runner(measurement) if measurement else None,
+            "runtime": {"version": measurement.runtime.get("version"), "sha256": measurement.runtime.get("sha256")}
+            if measurement
+            else None,
+            "attempts": [_attempt(result) for result in rounds],
+        }
+
+
+class _NoReference(Exception):
+    """There is nothing to compare with."""
+
+    def __init__(self, problem: Problem | None) -> None:
+        super().__init__("no reference")
+        reason = problem.reason if problem else "it was not computed"
+        self.problem = Problem(
+            Outcome.ERROR, f"measured, but there is no reference: {reason}", ErrorClass.MODEL, "reference"
+        )
+
+
+def fastest_speedup(row: CellRow, others: Sequence[CellResult]) -> SpeedupRow | None:
+    """Speed-up of a measured cell over the fastest of others; None where nothing comparable was measured.
+
+    Cells whose timings do not mean the same are refused, with a note in the row that says why.
+    """
+    best: CellRow | None = None
+    for other in others:
+        if other.row["latency"] is None or other.row["id"] == row["id"]:
+            continue
+        differences = regression.timing_differences(row, other.row)
+        if differences:
+            row["notes"].append(f"no speed-up over {other.row['id']}: {'; '.join(differences)}")
+        elif best is None or _median(other.row) < _median(best):
+            best = other.row
+    if best is None or best["latency"] is None or row["latency"] is None:
+        return None
+    return latency.speedup(row["latency"], best["latency"], best["id"])
+
+
+def _median(row: CellRow) -> float:
+    return row["latency"]["median_us"] if row["latency"] else float("inf")
+
+
+def _latency(measured: Sequence[RoundResult]) -> LatencyRow:
+    rounds: list[RoundRow] = []
+    first: Measurement | None = None
+    for result in measured:
+        if result.measurement is None:
+            continue
+        first = first or result.measurement
+        rounds.append(
+            {
+                "round": result.round,
+                "order": result.order,
+                "started": result.started,
+                "samples_us": list(result.measurement.samples_us),
+                "device_state": dict(result.state_before),
+            }
+        )
+    if first is None:
+        raise ValueError("nothing was measured")
+    return latency.summarise(rounds, first.scope, first.init_us, first.first_us, first.start)
+
+
+def load_samples(outputs: Sequence[OutputFile]) -> Arrays:
+    """Output files as arrays, per sample and output, in order."""
+    samples: Arrays = []
+    for file in sorted(outputs, key=lambda output: (output.sample, output.index)):
+        if file.sample == len(samples):
+            samples.append([])
+        samples[file.sample].append(_load(file))
+    return samples
+
+
+def _load(file: OutputFile) -> npt.NDArray[Any]:
+    """One output tensor as an array. Raises ValueError for a type that numpy cannot hold."""
+    if file.dtype == "bfloat16":
+        import ml_dtypes
+
+        dtype: npt.DTypeLike = ml_dtypes.bfloat16
+    else:
+        try:
+            dtype = np.dtype(file.dtype)
+        except TypeError:
+            raise ValueError(f"output '{file.name}' has type {file.dtype}") from None
+    return np.fromfile(Path(file.path), dtype=dtype).reshape(file.shape)
+
+
+def _last_measured(rounds: Sequence[RoundResult]) -> Measurement | None:
+    return next((result.measurement for result in reversed(rounds) if result.measurement is not None), None)
+
+
+def _set_judgement(row: CellRow, judgement: gates.Judgement) -> None:
+    row["outcome"], row["reason"] = judgement.outcome.value, judgement.reason
+    if judgement.error_class is not None:
+        row["error"] = {"class": judgement.error_class.value, "kind": "gate_unset", "signal": None, "stage": None}
+
+
+def _set_problem(row: CellRow, problem: Problem) -> None:
+    row["outcome"], row["reason"] = problem.outcome.value, problem.reason
+    if problem.outcome in (Outcome.ERROR, Outcome.TIMEOUT):
+        row["error"] = {
+            "class": (problem.error_class or ErrorClass.RUNNER).value,
+            "kind": problem.kind,
+            "signal": problem.signal,
+            "stage": problem.stage,
+        }
+    if problem.unsupported_ops and row["delegation"] is None:
+        row["delegation"] = _delegation(Delegation(unsupported_ops=problem.unsupported_ops, evidence="its log"))
+
+
+def _delegation(delegation: Delegation) -> DelegationRow:
+    fields = asdict(delegation)
+    fields["unsupported_ops"] = list(delegation.unsupported_ops)
+    row: DelegationRow = fields  # type: ignore[assignment]
+    return row
+
+
+def _runner(measurement: Measurement) -> RunnerRow:
+    facts = measurement.runner
+    return {
+        "name": facts.get("name") or "unknown",
+        "context": facts.get("context") or "shell",
+        "version": facts.get("version"),
+        "sha256": facts.get("sha256"),
+        "command": facts.get("command"),
+    }
+
+
+def _attempt(result: RoundResult) -> AttemptRow:
+    return {
+        "round": result.round,
+        "number": result.attempt,
+        "outcome": result.problem.outcome.value if result.problem else "MEASURED",
+        "reason": result.problem.reason if result.problem else None,
+        "started": result.started,
+        "seconds": round(result.seconds, 3),
+        "transfer_bytes": result.transfer_bytes,
+    }

@@ -1,0 +1,131 @@
+"""A lab: the devices of one devices.yaml, and what they need."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import UsageError, nearest
+from harness.lab.spec import (
+    VERSION,
+    BinarySource,
+    DevicesFile,
+    DeviceSpec,
+    HostSpec,
+    LocalSpec,
+    PluggedSpec,
+    RuntimeSource,
+)
+from harness.yamlfile import Document, load
+from harness.yamlmodel import validate
+
+AUTO = "auto"
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)+([a-z]+[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """A lab, as its file describes it.
+
+    Attributes:
+        specs: the devices, in the file's order; wildcards are not resolved yet.
+        runners: runner -> target -> its program, with an absolute path.
+        runtimes: the named runtimes, with absolute paths.
+        hosts: the computers that devices are plugged into.
+        path: of the file, absolute; None for a lab that has none.
+        sha256: of the file's content.
+    """
+
+    specs: tuple[DeviceSpec, ...]
+    runners: Mapping[str, Mapping[str, BinarySource]] = field(default_factory=dict)
+    runtimes: Mapping[str, RuntimeSource] = field(default_factory=dict)
+    hosts: Mapping[str, HostSpec] = field(default_factory=dict)
+    path: Path | None = None
+    sha256: str = hashlib.sha256(b"").hexdigest()
+
+    def runtime(self, name: str) -> RuntimeSource:
+        """Where the runtime that a suite names comes from: a named one, else the wheel of that version.
+
+        Raises:
+            UsageError: if it is neither.
+        """
+        if name in self.runtimes:
+            return self.runtimes[name]
+        if _VERSION.fullmatch(name):
+            return RuntimeSource(wheel=name)
+        file = self.path.name if self.path else "the lab"
+        raise UsageError(
+            f"no runtime called '{name}' in {file}{nearest(name, self.runtimes)}; "
+            f"add it under 'runtimes', or name a version of the ai-edge-litert wheel, such as 2.2.0"
+        )
+
+
+def open_inventory(devices: str, *, environ: Mapping[str, str] | None = None) -> Inventory:
+    """The lab that `--devices` names: a file, or "auto" for what can be found without one."""
+    return auto_inventory() if devices == AUTO else load_inventory(Path(devices), environ=environ)
+
+
+def auto_inventory() -> Inventory:
+    """This machine alone."""
+    return Inventory(specs=(LocalSpec(name="this-machine", kind="local"),))
+
+
+def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> Inventory:
+    """Read a devices.yaml.
+
+    Args:
+        path: of the file; paths in it are relative to its folder.
+        environ: where `${HARNESS_*}` is looked up; the process's environment by default.
+
+    Raises:
+        UsageError: one line for each thing that is wrong, with file, line and key.
+    """
+    document = load(path, version=VERSION, environ=environ)
+    file = validate(DevicesFile, document)
+    _check(document, file)
+    folder = path.absolute().parent
+    return Inventory(
+        specs=tuple(spec.at(document.where(("devices", index))) for index, spec in enumerate(file.devices)),
+        runners={
+            name: {target: _placed(binary, folder) for target, binary in targets.items()}
+            for name, targets in file.runners.items()
+        },
+        runtimes={name: _placed_runtime(runtime, folder) for name, runtime in file.runtimes.items()},
+        hosts=dict(file.hosts),
+        path=path.absolute(),
+        sha256=document.sha256,
+    )
+
+
+def _check(document: Document, file: DevicesFile) -> None:
+    """What concerns more than one entry: names are unique, hosts exist."""
+    problems: list[str] = []
+    first: dict[str, int] = {}
+    for index, spec in enumerate(file.devices):
+        loc = ("devices", index, "name")
+        if spec.name and spec.name in first:
+            before = document.where(("devices", first[spec.name], "name"))
+            problems.append(str(document.error(loc, f"duplicate name {document.shown(loc)} (first at {before})")))
+        first.setdefault(spec.name, index)
+        if isinstance(spec, PluggedSpec) and spec.host is not None and spec.host not in file.hosts:
+            loc = ("devices", index, "host")
+            hint = "" if document.has_placeholder(loc) else nearest(spec.host, file.hosts)
+            known = ", ".join(file.hosts) or "none"
+            problems.append(
+                str(document.error(loc, f"no host called {document.shown(loc)}{hint}; 'hosts' has: {known}"))
+            )
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def _placed(binary: BinarySource, folder: Path) -> BinarySource:
+    return binary.model_copy(update={"path": str(folder / binary.path)})
+
+
+def _placed_runtime(runtime: RuntimeSource, folder: Path) -> RuntimeSource:
+    files = {"aar": runtime.aar, "path": runtime.path}
+    placed = {key: str(folder / value) for key, value in files.items() if value is not None}
+    return runtime.model_copy(update=placed)

@@ -1,0 +1,101 @@
+"""Which limits hold for which delegate of a suite."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from harness.errors import UsageError, nearest
+from harness.plan.cell import Delegate, GateRule
+from harness.yamlfile import Document
+
+SPEEDUP = "speedup"
+NONFINITE = "nonfinite"
+
+# Right answers differ from the reference by up to 1e-5 of the output's range on float CPUs, 1e-4 on fp32 GPUs, 12 of
+# 255 steps (0.047) between 8-bit kernels and usually 0.003 to 0.05 in fp16; wrong ones by 0.5 and more. So 0.05 tells
+# them apart without knowing the model; a suite that does know it should ask for more.
+DEFAULT_GATES: Mapping[str, Mapping[str, float]] = {"*": {NONFINITE: 0.0, "max_abs_of_range": 0.05}}
+
+
+@dataclasses.dataclass(frozen=True)
+class DelegateRules:
+    """The limits of one delegate, before it is known which others run the same model."""
+
+    delegate: str
+    rules: tuple[GateRule, ...]
+
+    def among(self, delegates: Collection[str], model: str) -> tuple[GateRule, ...]:
+        """The limits for a model that only `delegates` run.
+
+        Raises:
+            UsageError: if none of them can be the partner of a speed-up.
+        """
+        if all(partner in delegates for rule in self.rules for partner in rule.partners):
+            return self.rules  # shared by all cells
+        rules = []
+        for rule in self.rules:
+            partners = tuple(partner for partner in rule.partners if partner in delegates)
+            if rule.partners and not partners:
+                raise UsageError(
+                    f"{rule.origin}: speedup of '{self.delegate}' is taken over {', '.join(rule.partners)}, "
+                    f"which model '{model}' is not run on; see the keys 'only'"
+                )
+            rules.append(dataclasses.replace(rule, partners=partners))
+        return tuple(rules)
+
+
+def effective_gates(gates: Mapping[str, Mapping[str, float]]) -> Mapping[str, Mapping[str, float]]:
+    """A suite's gates, or the default ones if it has none."""
+    return gates or DEFAULT_GATES
+
+
+def rules_of(
+    document: Document,
+    gates: Mapping[str, Mapping[str, float]],
+    delegates: Sequence[Delegate],
+    speedup_over: tuple[str, ...],
+    metrics: Collection[str] | None,
+) -> dict[str, DelegateRules]:
+    """The limits of each delegate.
+
+    Later globs win, metric by metric. Non-finite outputs fail unless a gate says otherwise. A speed-up is not asked of
+    the delegates that it is taken over.
+
+    Raises:
+        UsageError: for a glob that matches no delegate, an unknown metric, a speed-up over nothing.
+    """
+    names = [delegate.name for delegate in delegates]
+    for pattern, limits in gates.items():
+        if not any(fnmatchcase(name, pattern) for name in names):
+            hint = f"{nearest(pattern, names)}; delegates: {', '.join(names)}"
+            raise document.error(("gates", pattern), f"no delegate matches '{pattern}'{hint}")
+        for metric in limits:
+            loc = ("gates", pattern, metric)
+            if metrics is not None and metric not in metrics:
+                hint = nearest(metric, metrics) or f"; known: {', '.join(sorted(metrics))}"
+                raise document.error(loc, f"unknown metric{hint}")
+            if metric == SPEEDUP and not speedup_over:
+                message = "there is nothing to be faster than; add a delegate with accelerator cpu"
+                raise document.error(loc, f"{message}, or name one in 'advice: {{speedup: {{over: ...}}}}'")
+    return {name: DelegateRules(name, _rules(document, gates, name, speedup_over)) for name in names}
+
+
+def _rules(
+    document: Document, gates: Mapping[str, Mapping[str, float]], delegate: str, speedup_over: tuple[str, ...]
+) -> tuple[GateRule, ...]:
+    rules: dict[str, GateRule] = {}
+    if not gates:
+        defaults = DEFAULT_GATES["*"]
+        return tuple(GateRule(metric, limit, origin="default") for metric, limit in defaults.items())
+    rules[NONFINITE] = GateRule(NONFINITE, 0.0, origin="default")
+    for pattern, limits in gates.items():
+        if not fnmatchcase(delegate, pattern):
+            continue
+        for metric, limit in limits.items():
+            partners = speedup_over if metric == SPEEDUP else ()
+            if delegate in partners:
+                continue
+            rules[metric] = GateRule(metric, limit, partners, document.where(("gates", pattern, metric)))
+    return tuple(rules.values())

@@ -1,0 +1,248 @@
+"""Our own benchmark binary: `native/delegate_bench.c`, its command line and its result file.
+
+Text on stdout is never trusted: a measurement exists only if `result.json` arrived whole, repeats the job's id,
+says "ok", and every output file it names is there with the stated size and checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.devices.base import Job, JobFile, JobOutput, JobPath
+from harness.paths import sha256_file
+from harness.plan.cell import (
+    Cell,
+    Delegation,
+    ErrorClass,
+    Measurement,
+    Outcome,
+    OutputFile,
+    Problem,
+)
+from harness.runners.base import JobFacts, RunnerReport
+from harness.runners.build import build_runner
+from harness.runners.problems import problem_of
+from harness.runners.runtimes import FOLDER
+
+BINARY = "delegate_bench"
+RESULT = "result.json"
+_RESULT_SCHEMA = 1
+_EXIT_GRACE = 2.0
+
+# Drivers' compiled-kernel caches, switched off for a cold start (Mesa, NVIDIA).
+_COLD = {"MESA_SHADER_CACHE_DISABLE": "true", "__GL_SHADER_DISK_CACHE": "0"}
+
+
+class DelegateBench:
+    """Runner `delegate_bench`."""
+
+    name = BINARY
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._binaries: dict[str, JobFile] = {}
+
+    def binary(self, target: str) -> Path:
+        """The built binary for a target; see `harness.runners.build.build_runner`."""
+        return self._file(target).source
+
+    def job(self, cell: Cell, facts: JobFacts) -> Job:
+        """The job that measures one round of a cell."""
+        binary = self._file(facts.target)
+        model = JobFile("model.tflite", Path(facts.model.ref.path), facts.model.sha256)
+        inputs: list[JobFile] = []
+        command: list[str | JobPath] = [JobPath(BINARY)]
+        command += ["--lib", JobPath(facts.runtime.library), "--accel-dir", JobPath(FOLDER)]
+        command += ["--model", JobPath(model.name), "--out", JobPath("out")]
+        job_id = secrets.token_hex(8)
+        command += ["--run-id", job_id, *_options(cell, facts)]
+        command += ["--samples", str(len(facts.inputs.samples))]
+        for number, sample in enumerate(facts.inputs.samples):
+            for index, path in enumerate(sample):
+                file = JobFile(f"inputs/s{number}_i{index}.bin", path, f"{facts.inputs.sha256}/{number}/{index}")
+                inputs.append(file)
+                command += ["--input", JobPath(file.name)]
+        env = dict(_COLD) if cell.delegate.start == "cold" else {}
+        files = (binary, model, *facts.runtime.files, *inputs)
+        return Job(job_id, files, tuple(command), env, output_bytes=cell.policy.limits.output_bytes)
+
+    def report(self, cell: Cell, job: Job, facts: JobFacts, output: JobOutput) -> RunnerReport:
+        """What the output says: a measurement only if the whole record arrived."""
+        record = _read_record(job, output)
+        if isinstance(record, Problem):
+            return RunnerReport(None, record)
+        adapter = _adapter_name(record.get("adapter"))
+        kind = str(record.get("adapter_type") or "")
+        software = None if adapter is None else "CPU" in kind or "Software" in kind
+        try:
+            if record.get("status") != "ok":
+                problem = problem_of(record, cell.delegate)
+                return RunnerReport(None, problem, adapter, software)
+            if output.exit_code != 0:
+                problem = _broken(f"wrote an 'ok' result but ended with exit code {output.exit_code}")
+                return RunnerReport(None, problem, adapter, software)
+            outputs = _outputs(record, output.folder)
+            if isinstance(outputs, Problem):
+                return RunnerReport(None, outputs, adapter, software)
+            delegation = _delegation(record, cell)
+            if isinstance(delegation, Problem):
+                return RunnerReport(None, delegation, adapter, software)
+            measurement = replace(self._measurement(cell, job, facts, record), outputs=outputs, delegation=delegation)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            return RunnerReport(None, _broken(f"wrote a result that cannot be read ({error!r})"), adapter, software)
+        return RunnerReport(measurement, None, adapter, software)
+
+    def _measurement(self, cell: Cell, job: Job, facts: JobFacts, record: Mapping[str, Any]) -> Measurement:
+        invoke = tuple(float(value) for value in record["invoke_us"])
+        read = tuple(float(value) for value in record["read_us"])
+        if len(invoke) != len(read) or not invoke:
+            raise ValueError(f"{len(invoke)} invoke times and {len(read)} read times")
+        first = record["samples"][0]
+        stages = ("dlopen_us", "environment_us", "load_us", "compile_us", "buffers_us")
+        notes = list(facts.model.notes)
+        repeatable = record.get("outputs_repeatable")
+        if repeatable is False:
+            notes.append("the same input gave other outputs after the timed runs than in the first run")
+        return Measurement(
+            samples_us=tuple(a + b for a, b in zip(invoke, read, strict=True)),
+            invoke_us=invoke,
+            read_us=read,
+            init_us=sum(float(record[stage]) for stage in stages),
+            first_us=float(first["invoke_us"]) + float(first["read_us"]),
+            warmup_us=tuple(float(value) for value in record["warmup_us"]),
+            start=cell.delegate.start,
+            repeatable=repeatable,
+            peak_rss_bytes=record.get("peak_rss_bytes"),
+            runner={
+                "name": self.name,
+                "context": cell.delegate.context,
+                "version": record.get("tool_version"),
+                "sha256": self._file(facts.target).sha256,
+                "command": job.command_line,
+            },
+            runtime={"version": facts.runtime.version, "sha256": facts.runtime.sha256},
+            notes=tuple(notes),
+        )
+
+    def _file(self, target: str) -> JobFile:
+        with self._lock:
+            if target not in self._binaries:
+                path = build_runner(target)
+                self._binaries[target] = JobFile(BINARY, path, sha256_file(path), executable=True)
+            return self._binaries[target]
+
+
+def _options(cell: Cell, facts: JobFacts) -> list[str]:
+    delegate, runs, limits = cell.delegate, cell.policy.runs, cell.policy.limits
+    accelerator: str = delegate.accelerator
+    if accelerator != "cpu" and delegate.fallback == "partial":
+        accelerator += ",cpu"
+    options = ["--accelerator", accelerator, "--threads", str(delegate.threads), "--kernels", delegate.kernels]
+    if delegate.accelerator != "cpu":
+        options += ["--precision", delegate.precision, "--backend", delegate.backend]
+    if facts.model.signature is not None:
+        options += ["--signature", facts.model.signature]
+    options += ["--warmup", str(runs.warmup_count), "--warmup-seconds", f"{runs.warmup_min_seconds:g}"]
+    options += ["--runs", str(runs.count), "--min-seconds", f"{runs.min_seconds:g}"]
+    options += ["--max-seconds", f"{runs.max_seconds:g}"]
+    options += ["--timeout", f"{max(1.0, facts.deadline - _EXIT_GRACE):g}"]
+    options += ["--memory-limit", str(limits.memory_bytes), "--output-limit", str(limits.output_bytes)]
+    return options
+
+
+def _read_record(job: Job, output: JobOutput) -> Mapping[str, Any] | Problem:
+    try:
+        data = (output.folder / RESULT).read_bytes()
+    except FileNotFoundError:
+        if output.timed_out:
+            return Problem(Outcome.TIMEOUT, "the deadline passed and the runner had to be killed", kind="timeout")
+        said = (output.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
+        if output.exit_code < 0:
+            number = -output.exit_code
+            return Problem(
+                Outcome.ERROR,
+                f"the runner was killed by signal {number} and left no result",
+                ErrorClass.RUNNER,
+                "crash",
+                signal=number,
+            )
+        return _broken(f"left no result; exit code {output.exit_code}; {said}")
+    except OSError as error:
+        return _broken(f"left a result that cannot be read: {error.strerror}")
+    try:
+        record = json.loads(data)
+    except ValueError:
+        return _broken(f"left a truncated result ({len(data)} bytes that are not JSON)")
+    if not isinstance(record, dict) or record.get("schema") != _RESULT_SCHEMA:
+        return _broken("left a result of an unknown form")
+    if record.get("run_id") != job.id:
+        return _broken(f"left a stale result: it answers job '{record.get('run_id')}', not '{job.id}'")
+    return record
+
+
+def _broken(what: str) -> Problem:
+    return Problem(Outcome.ERROR, f"the runner {what}", ErrorClass.RUNNER, "broken_result")
+
+
+def _outputs(record: Mapping[str, Any], folder: Path) -> tuple[OutputFile, ...] | Problem:
+    outputs = []
+    for entry in record["outputs"]:
+        path = folder / Path(entry["file"]).name
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return _broken(f"named the output file {path.name}, which is not there")
+        if len(data) != entry["bytes"]:
+            return _broken(f"wrote {len(data)} bytes to {path.name} and stated {entry['bytes']}")
+        if f"{zlib.crc32(data):08x}" != entry["crc32"]:
+            return _broken(f"wrote {path.name} with another checksum than stated")
+        outputs.append(
+            OutputFile(
+                sample=int(entry["sample"]),
+                index=int(entry["index"]),
+                name=str(entry["name"]),
+                dtype=str(entry["dtype"]),
+                shape=tuple(int(size) for size in entry["shape"]),
+                path=str(path),
+                bytes=len(data),
+                crc32=str(entry["crc32"]),
+            )
+        )
+    return tuple(outputs)
+
+
+def _delegation(record: Mapping[str, Any], cell: Cell) -> Delegation | Problem:
+    """Where the nodes ran, from the runner's own evidence; a GPU cell without a GPU node is no measurement."""
+    nodes = record.get("model_ops")
+    unsupported = tuple(str(line) for line in record.get("unsupported_ops") or ())
+    if cell.delegate.accelerator == "cpu":
+        evidence = "compiled for the CPU alone"
+        return Delegation(nodes, nodes, None, False, evidence=evidence)
+    on_gpu, on_cpu = record.get("gpu_nodes"), record.get("cpu_nodes")
+    if on_gpu is not None and on_cpu is not None:
+        total = on_gpu + on_cpu
+        evidence = f"the accelerator's log: {on_gpu} operations on the GPU, {on_cpu} on the CPU"
+        if on_gpu == 0:
+            names = ", ".join(line.partition(":")[0] for line in unsupported) or "see its log"
+            reason = f"no operation of the model ran on the GPU ({names}); the CPU took everything"
+            return Problem(Outcome.UNSUPPORTED, reason, kind="no_node_delegated", unsupported_ops=unsupported)
+        return Delegation(total, on_gpu, 1 if on_cpu == 0 else None, on_cpu > 0, unsupported, evidence)
+    if record.get("all_on_accelerator") is True:
+        evidence = "compiled for the GPU alone, and the runtime confirms full acceleration"
+        if cell.delegate.fallback == "partial":
+            evidence = "the runtime confirms full acceleration without the CPU"
+        return Delegation(nodes, nodes, 1, False, unsupported, evidence)
+    reason = "the runtime does not say whether the GPU or the CPU executed the model"
+    return Problem(Outcome.ERROR, reason, ErrorClass.RUNNER, "delegation_unknown")
+
+
+def _adapter_name(text: object) -> str | None:
+    """The name in front of ", arch=..., vendor=..., ..."."""
+    return str(text).split(", arch=")[0].strip() if text else None

@@ -1,0 +1,101 @@
+"""Suites as pytest files, cells as pytest items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import UsageError
+from harness.measure.verdict import pytest_status, waived
+from harness.plan.cell import Cell, Outcome
+from harness.plan.expand import expand
+
+if TYPE_CHECKING:
+    from harness.engine.judge import CellResult
+    from harness.session.session import LabSession
+
+SUFFIXES = (".yaml", ".yml")
+_MARKS: dict[str, pytest.MarkDecorator] = {name: getattr(pytest.mark, name) for name in ("cpu", "gpu", "npu")}
+
+
+class CellFailed(Exception):
+    """A cell whose pytest item fails; pytest shows `text` and no traceback."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class SuiteFile(pytest.File):
+    """A suite file; its items are the cells on the devices of the lab."""
+
+    lab: LabSession
+
+    def collect(self) -> Iterator[CellItem]:
+        """One item per cell, in the suite's order."""
+        try:
+            suite = self.lab.suite(self.path)
+            cells = expand(suite, list(self.lab.specs.values()))
+        except UsageError as error:
+            # Collected as a whole first, so that one run names every broken suite; reported with exit code 4.
+            self.lab.collection_errors.append(str(error))
+            return
+        self.lab.add_cells(cells)
+        for cell in cells:
+            name = f"{cell.model.name}[{cell.device}:{cell.delegate.name}]"
+            yield CellItem.from_parent(self, name=name, cell=cell, lab=self.lab)
+
+
+class CellItem(pytest.Item):
+    """One cell. By the time pytest runs it, the engine has finished it."""
+
+    def __init__(self, *, cell: Cell, lab: LabSession, **kwargs: object) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.cell = cell
+        self.lab = lab
+        self.add_marker(_MARKS[cell.delegate.accelerator])
+        self.extra_keyword_matches.update((cell.model.name, cell.device, cell.delegate.name, cell.suite))
+
+    def runtest(self) -> None:
+        """Pass, skip or fail by the cell's outcome."""
+        result = self.lab.results[self.cell.id]
+        row = result.row
+        status = pytest_status(Outcome(row["outcome"]), self.cell.delegate.expect, waived(row))
+        if status == "skipped":
+            pytest.skip(f"{row['outcome']}: {row['reason']}")
+        if status == "xfailed":
+            pytest.xfail(f"{row['outcome']} (waived): {row['reason']}")
+        if status == "failed":
+            raise CellFailed(failure_text(result))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: object, **kwargs: object) -> str:
+        """The failing gates or the error, and where the evidence lies; no traceback for what is no fault of ours."""
+        if isinstance(excinfo.value, CellFailed):
+            return excinfo.value.text
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Where the cell comes from."""
+        return self.path, None, self.name
+
+
+def failure_text(result: CellResult) -> str:
+    """What a failing item says: outcome, reason, gates, the exact command, the artifacts."""
+    row = result.row
+    lines = [f"{row['outcome']}: {row['reason']}"]
+    if row["error"]:
+        facts = {key: value for key, value in row["error"].items() if value is not None}
+        lines.append("error: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
+    for gate in row["gates"]:
+        value = "not measured" if gate["value"] is None else f"{gate['value']:.6g}"
+        lines.append(f"gate {gate['gate']}: {value} (limit {gate['limit']:g}): {gate['verdict']}")
+    for attempt in row["attempts"]:
+        if attempt["reason"]:
+            lines.append(f"round {attempt['round']}, attempt {attempt['number']}: {attempt['reason']}")
+    if row["runner"] and row["runner"]["command"]:
+        lines.append(f"command: {row['runner']['command']}")
+    lines += [f"artifact: {path}" for path in row["artifacts"] if path.endswith((".json", ".log"))]
+    return "\n".join(lines)

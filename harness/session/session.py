@@ -1,0 +1,288 @@
+"""One run of the lab inside pytest: what it measures on, what it found, and the report it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.clock import SystemClock
+from harness.devices.registry import resolve
+from harness.engine.judge import CellResult
+from harness.engine.matrix import baseline_rows
+from harness.engine.order import with_helpers
+from harness.engine.run import Run
+from harness.errors import UsageError
+from harness.lab.inventory import open_inventory
+from harness.measure.gates import METRICS
+from harness.measure.verdict import exit_code
+from harness.plan.cell import Cell, Outcome
+from harness.plan.expand import add_partners
+from harness.plan.load import load_suite, model_suite
+from harness.plan.row import Matrix
+from harness.plan.suite import Suite
+from harness.record.journal import JournalError
+from harness.report import matrix as matrix_file
+from harness.report.write import point_latest, write_all
+from harness.session import loop, provenance
+from harness.session.collect import SUFFIXES, CellItem, SuiteFile
+from harness.session.console import SessionConsole
+
+SMOKE = Path("suites") / "smoke.yaml"
+_STOPPED = "stopped before it was measured: {}"
+
+
+def activate(config: pytest.Config) -> None:
+    """Start a lab session: read the devices file, choose what is collected, register the hooks.
+
+    Raises:
+        pytest.UsageError: anything wrong with the options or the devices file.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    if getattr(config.option, "numprocesses", None) or getattr(config.option, "tx", None):
+        raise pytest.UsageError(
+            "--devices cannot be combined with -n: all devices are measured in parallel already, and workers "
+            "would fight over them"
+        )
+    try:
+        lab = LabSession(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(lab, "harness-lab")
+
+
+class LabSession:
+    """The hooks of a run with `--devices`."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Read the devices file and the baseline. Raises UsageError."""
+        self.config = config
+        self.clock = SystemClock()
+        self.inventory = open_inventory(config.getoption("devices"))
+        self.specs = resolve(self.inventory)
+        self.results: dict[str, CellResult] = {}
+        self.collection_errors: list[str] = []
+        self.folder: Path | None = None
+        self.matrix: Matrix | None = None
+        self._suites: dict[Path, Suite] = {}
+        self._known: dict[str, Cell] = {}
+        self._reports = Path(config.getoption("harness_reports") or config.rootpath / "reports")
+        baseline = config.getoption("harness_baseline")
+        self._baseline_path = Path(baseline) if baseline else None
+        self._baseline = matrix_file.load(self._baseline_path) if self._baseline_path else None
+        self._choose_arguments()
+
+    # -- what is collected ---------------------------------------------------------------------------------
+
+    def suite(self, path: Path) -> Suite:
+        """A suite, read once. Raises UsageError."""
+        if path not in self._suites:
+            suite = load_suite(path, METRICS, rootdir=self.config.rootpath)
+            twin = next((other for other in self._suites.values() if other.name == suite.name), None)
+            if twin is not None:
+                raise UsageError(f"two suites are called '{suite.name}': {twin.path} and {path}; rename one file")
+            self._suites[path] = suite
+        return self._suites[path]
+
+    def add_suite(self, suite: Suite) -> None:
+        """A suite that has no file, such as the one of `cell` markers."""
+        self._suites.setdefault(Path(suite.name), suite)
+
+    def add_cells(self, cells: Sequence[Cell]) -> None:
+        """Cells that exist, selected or not: partners are looked for among them."""
+        self._known.update((cell.id, cell) for cell in cells)
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Collect YAML files that were named, and those of folders called `suites`."""
+        if file_path.suffix not in SUFFIXES:
+            return None
+        if not parent.session.isinitpath(file_path) and file_path.parent.name != "suites":
+            return None
+        collector: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
+        collector.lab = self
+        return collector
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Tests with a `cell` marker run once per device."""
+        from harness.session.fixture import parametrize
+
+        marker = metafunc.definition.get_closest_marker("cell")
+        if marker is not None:
+            parametrize(metafunc, marker, self)
+
+    def pytest_collection_modifyitems(self) -> None:
+        """After everything was collected: broken suites end the run before anything is measured."""
+        if self.collection_errors:
+            raise pytest.UsageError("\n".join(self.collection_errors))
+
+    def _choose_arguments(self) -> None:
+        config = self.config
+        models = config.getoption("harness_model")
+        named = config.args_source is config.ArgsSource.ARGS
+        if models:
+            if named:
+                raise UsageError("--model makes a suite of its own; do not name files beside it")
+            suite, text = model_suite([Path(model) for model in models], METRICS)
+            path = self._reports / "suites" / f"{suite.name}.yaml"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"{path} cannot be written: {error.strerror}; name another --reports") from None
+            self._made_suite = text
+            config.args[:] = [str(path)]
+        elif not named:
+            smoke = config.rootpath / SMOKE
+            if not smoke.is_file():
+                raise UsageError(f"nothing to measure: there is no {SMOKE} here; name a suite, or use --model FILE")
+            config.args[:] = [str(smoke)]
+        config.args_source = config.ArgsSource.ARGS
+
+    # -- the run -------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> object:
+        """Measure in the background, run items in completion order, leave the report."""
+        option = session.config.option
+        if session.testsfailed and not option.continue_on_collection_errors:
+            raise session.Interrupted(f"{session.testsfailed} errors during collection")
+        waiting: dict[str, list[pytest.Item]] = {}
+        others: list[pytest.Item] = []
+        for item in session.items:
+            wanted = wanted_cell(item)
+            if wanted is None:
+                others.append(item)
+            else:
+                waiting.setdefault(wanted.id, []).append(item)
+        plan_only = option.collectonly or option.setuponly or option.setupplan
+        if plan_only or not waiting:
+            return None  # nothing to measure: pytest's own loop
+        selected = [self._known[name] for name in waiting]
+        cells = with_helpers(selected, add_partners(selected, list(self._known.values())))
+        with loop.terminated_like_interrupted():
+            self._measure(session, cells, waiting, others)
+        return True
+
+    def _measure(
+        self,
+        session: pytest.Session,
+        cells: Sequence[Cell],
+        waiting: dict[str, list[pytest.Item]],
+        others: Sequence[pytest.Item],
+    ) -> None:
+        console = SessionConsole(self.config, self.clock)
+        used = {cell.suite for cell in cells}
+        suites = [suite for suite in self._suites.values() if suite.name in used]
+        try:
+            self.folder = provenance.new_report_folder(self._reports, suites, self.clock)
+            run = Run(
+                provenance=provenance.run_row(self.folder.name, suites, self.clock, self.config.rootpath),
+                lab=self.inventory,
+                specs=self.specs,
+                suites=suites,
+                cells=cells,
+                folder=self.folder,
+                baseline=baseline_rows(self._baseline) if self._baseline else {},
+                clock=self.clock,
+                listener=console.listener,
+            )
+        except (UsageError, JournalError) as error:
+            raise pytest.UsageError(str(error)) from None
+        done = 0
+
+        def on_finished(result: CellResult) -> None:
+            nonlocal done
+            done += 1
+            self.results[result.cell.id] = result
+            console.finished(result, done, len(cells))
+
+        reason = "the harness failed"
+        run.start()
+        console.start(cells, run.machines)
+        try:
+            loop.run_items(session, waiting, others, run.finished, on_finished)
+            reason = ""
+        except KeyboardInterrupt:
+            reason = "interrupted by the user"
+            raise
+        except (session.Failed, session.Interrupted) as stop:
+            reason = str(stop)
+            raise
+        finally:
+            if reason:
+                run.cancel(_STOPPED.format(reason))
+            self._finish(run, console)
+
+    def _finish(self, run: Run, console: SessionConsole) -> None:
+        baseline = None
+        if self._baseline is not None:
+            baseline = {"run": self._baseline["run"]["id"], "path": str(self._baseline_path)}
+        matrix = run.matrix(baseline)
+        run.drop_passing_outputs()
+        console.stop()
+        self.matrix = matrix
+        if self.folder is None:
+            return
+        try:
+            write_all(matrix, self.folder)
+            point_latest(self._reports, self.folder)
+        except (OSError, UsageError) as error:
+            console.problem(f"the report is not complete: {error}")
+
+    # -- what pytest says ----------------------------------------------------------------------------------
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+        """Numbers as properties (JUnit XML, other plugins), and the measuring time as the item's duration."""
+        result = self.results.get(cell.id) if (cell := wanted_cell(item)) is not None else None
+        if result is not None and isinstance(item, CellItem) and not item.user_properties:
+            item.user_properties.extend(_properties(result))
+        outcome = yield
+        report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
+        if result is not None and isinstance(item, CellItem) and report.when == "call":
+            report.duration = sum(attempt["seconds"] for attempt in result.row["attempts"])
+
+    def pytest_report_header(self) -> list[str]:
+        """The devices, and the YAML of a suite made on the spot."""
+        path = self.inventory.path or "auto"
+        lines = [f"devices: {', '.join(self.specs)} ({path})"]
+        made = getattr(self, "_made_suite", None)
+        if made:
+            lines += ["suite made on the spot:", *(f"  {line}" for line in made.splitlines())]
+        return lines
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The matrix."""
+        if self.matrix is not None:
+            SessionConsole(self.config, self.clock).summary(self.matrix, self.folder, terminalreporter)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Exit code 0 needs the verdict PASS and at least one measured cell."""
+        if self.matrix is not None and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = exit_code(self.matrix["summary"], interrupted=False)
+
+
+def wanted_cell(item: pytest.Item) -> Cell | None:
+    """The cell that an item waits for: its own, or that of its `cell` marker."""
+    if isinstance(item, CellItem):
+        return item.cell
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get("cell") if callspec is not None else None
+    return value if isinstance(value, Cell) else None
+
+
+def _properties(result: CellResult) -> list[tuple[str, object]]:
+    row = result.row
+    found: list[tuple[str, object]] = [("cell", row["id"]), ("outcome", row["outcome"])]
+    if row["latency"]:
+        found += [("median_us", row["latency"]["median_us"]), ("p90_us", row["latency"]["p90_us"])]
+    if row["accuracy"]:
+        first = row["accuracy"][0]
+        found += [("max_abs", first["max_abs"]), ("max_abs_of_range", first["max_abs_of_range"])]
+        found.append(("nonfinite", first["nonfinite"]))
+    if row["outcome"] == Outcome.UNSUPPORTED.value:
+        found.append(("reason", row["reason"]))
+    return found
