@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ _PLACEHOLDER = re.compile(r"\$\{([^{}\n]*)\}")
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARKED = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 _SHOWN = 60
+_DEEPEST = 50
 
 
 class _Loader(_BaseLoader):
@@ -122,6 +123,12 @@ def dotted(loc: Loc) -> str:
     return text
 
 
+def suggest(word: str, known: Iterable[str], label: str) -> str:
+    """What may have been meant by a wrong word, and everything that is known: "; did you mean 'a'? label: a, b"."""
+    names = list(known)
+    return f"{nearest(word, names) or ';'} {label}: {', '.join(names) or 'none'}"
+
+
 def display(path: Path) -> str:
     """A path as messages show it: relative to the current folder when it is inside."""
     absolute, here = path.absolute(), Path.cwd()
@@ -184,12 +191,16 @@ def parse(
 
 
 def _compose(text: str, name: str) -> Node | None:
+    marked = _PLACEHOLDER.sub(f"{_OPEN}\\1{_CLOSE}", text)
+    depth = 0
     try:
-        loader = _Loader(_PLACEHOLDER.sub(f"{_OPEN}\\1{_CLOSE}", text))
-        try:
-            return loader.get_single_node()
-        finally:
-            loader.dispose()
+        # The C composer recurses without a limit, and would end the process.
+        for event in yaml.parse(marked, _Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise UsageError(f"{name}:{line}: not valid YAML: nested too deeply")
+        return yaml.compose(marked, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -200,8 +211,6 @@ def _compose(text: str, name: str) -> Node | None:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise UsageError(f"{name}:{line}: not valid YAML: a control character") from None
-    except RecursionError:
-        raise UsageError(f"{name}: not valid YAML: nested too deeply") from None
 
 
 class _Values:

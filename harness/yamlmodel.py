@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Tag, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails
@@ -173,7 +173,7 @@ def _expected(detail: ErrorDetails) -> str:
     bounds = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
     if kind in bounds:
         words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
-        return f"expected a number {words[bounds[kind]]} {context[bounds[kind]]}"
+        return f"expected a number {words[bounds[kind]]} {context[bounds[kind]]:g}"
     shapes = {"string": "text", "list": "a list", "tuple": "a list", "dict": "a mapping", "mapping": "a mapping"}
     shapes |= {"model": "a mapping", "callable": "text, or a mapping"}
     return f"expected {shapes.get(kind.split('_', maxsplit=1)[0], detail['msg'])}"
@@ -187,7 +187,7 @@ def _quotes(detail: ErrorDetails) -> str:
 def _keys(model: object, loc: Loc) -> set[str]:
     """Keys that the mapping at a validation error's `loc` may have; a union's labels in `loc` choose its members."""
     origin, args = get_origin(model), get_args(model)
-    if isinstance(model, type) and issubclass(model, BaseModel):
+    if _is_model(model):
         if not loc:
             return set(model.model_fields)
         field = model.model_fields.get(str(loc[0]))
@@ -206,10 +206,15 @@ def _keys(model: object, loc: Loc) -> set[str]:
     return set()
 
 
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    # Python 3.10 takes `tuple[int]` for a class until it is asked of what.
+    return get_origin(annotation) is None and isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
 def _label(member: object) -> str | None:
     """What a discriminated union calls one of its members."""
     tags = [extra.tag for extra in get_args(member)[1:] if isinstance(extra, Tag)]
     if tags:
         return tags[0]
-    kind = member.model_fields.get("kind") if isinstance(member, type) and issubclass(member, BaseModel) else None
+    kind = member.model_fields.get("kind") if _is_model(member) else None
     return str(get_args(kind.annotation)[0]) if kind and get_origin(kind.annotation) is Literal else None

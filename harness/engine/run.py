@@ -79,7 +79,7 @@ class Run:
             name: Slot(opener(spec, clock), machine_of(spec)) for name, spec in specs.items() if name in used
         }
         self._runtimes = Runtimes(lab, host_target())
-        self._runners = {DelegateBench.name: DelegateBench()}
+        self._runners = {DelegateBench.name: DelegateBench(lab.runners.get(DelegateBench.name, {}))}
         self._turns = MachineTurns()
         self._preparation = Preparation(
             cells,

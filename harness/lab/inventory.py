@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UsageError, nearest
+from harness.errors import UsageError
 from harness.lab.spec import (
     VERSION,
     BinarySource,
@@ -19,7 +19,7 @@ from harness.lab.spec import (
     PluggedSpec,
     RuntimeSource,
 )
-from harness.yamlfile import Document, load
+from harness.yamlfile import Document, load, suggest
 from harness.yamlmodel import validate
 
 AUTO = "auto"
@@ -57,9 +57,10 @@ class Inventory:
         if _VERSION.fullmatch(name):
             return RuntimeSource(wheel=name)
         file = self.path.name if self.path else "the lab"
+        hint = suggest(name, self.runtimes, "'runtimes' has")
         raise UsageError(
-            f"no runtime called '{name}' in {file}{nearest(name, self.runtimes)}; "
-            f"add it under 'runtimes', or name a version of the ai-edge-litert wheel, such as 2.2.0"
+            f"no runtime called '{name}' in {file}{hint}; "
+            f"add it there, or name a version of the ai-edge-litert wheel, such as 2.2.0"
         )
 
 
@@ -112,11 +113,8 @@ def _check(document: Document, file: DevicesFile) -> None:
         first.setdefault(spec.name, index)
         if isinstance(spec, PluggedSpec) and spec.host is not None and spec.host not in file.hosts:
             loc = ("devices", index, "host")
-            hint = "" if document.has_placeholder(loc) else nearest(spec.host, file.hosts)
-            known = ", ".join(file.hosts) or "none"
-            problems.append(
-                str(document.error(loc, f"no host called {document.shown(loc)}{hint}; 'hosts' has: {known}"))
-            )
+            hint = suggest("" if document.has_placeholder(loc) else spec.host, file.hosts, "'hosts' has")
+            problems.append(str(document.error(loc, f"no host called {document.shown(loc)}{hint}")))
     if problems:
         raise UsageError("\n".join(problems))
 

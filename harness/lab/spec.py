@@ -59,6 +59,7 @@ class DeviceSpec(Section):
         origin: "file:line" of the entry, for messages; "" for a device of no file.
     """
 
+    kind: Literal["local", "android", "ios", "ssh"]
     name: Name = Field(default="", description="Unique in the lab. Devices found by '*' are named after what is found.")
     labels: tuple[Name, ...] = Field(default=(), description="What suites select devices by.")
     required: bool = Field(

@@ -18,11 +18,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from harness.measure import tasks
-from harness.plan.cell import GateRule, Outcome
-from harness.plan.row import AccuracyRow, CellRow, GateRow
+from harness.plan.cell import ErrorClass, GateRule, Outcome
+from harness.plan.row import AccuracyRow, DelegationRow, GateRow, LatencyRow, MemoryRow, SpeedupRow
 
 BAND = 0.9
 """Share of a limit from which on a value is MARGINAL."""
@@ -118,7 +118,21 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 """Every figure that a gate may limit, by the name that suites use."""
 
 
-def figures(cell: CellRow) -> dict[str, float | None]:
+class Judgement(NamedTuple):
+    """What a cell's gates make of it; `reason` is None for PASS, `error_class` set for ERROR only."""
+
+    outcome: Outcome
+    reason: str | None = None
+    error_class: ErrorClass | None = None
+
+
+def figures(
+    accuracy: Sequence[AccuracyRow],
+    latency: LatencyRow | None,
+    delegation: DelegationRow | None,
+    memory: MemoryRow | None,
+    speedup: SpeedupRow | None,
+) -> dict[str, float | None]:
     """The figure of every metric, None where there is none; with several references, the worst.
 
     Two figures have no number yet must be judged: where all elements are equal, `psnr_db` (and `cosine` of zeros)
@@ -126,11 +140,12 @@ def figures(cell: CellRow) -> dict[str, float | None]:
     infinity that fails.
 
     Args:
-        cell: its accuracy, latency, delegation, memory and speed-up count; void timing is no timing.
+        accuracy: one row per reference.
+        latency: of the cell; None when it has none, or its timing is void.
+        delegation: where the nodes ran.
+        memory: of the runner.
+        speedup: over the gate's partner; None when the timing of either is void.
     """
-    accuracy, delegation, memory = cell["accuracy"], cell["delegation"], cell["memory"]
-    void = cell["validity"]["void"]
-    latency, speedup = (None, None) if void else (cell["latency"], cell["speedup"])
     found: dict[str, float | None] = {}
     for name, metric in METRICS.items():
         if metric.where.startswith("accuracy"):
@@ -203,8 +218,8 @@ def _verdict(metric: Metric, limit: float, value: float | None) -> str:
     return "MARGINAL" if near and not metric.count else "PASS"
 
 
-def outcome(rows: Sequence[GateRow]) -> tuple[Outcome, str | None]:
-    """The outcome of a measured cell from its judged gates, and the reason unless it is PASS. Waivers change neither.
+def outcome(rows: Sequence[GateRow]) -> Judgement:
+    """The outcome of a measured cell from its judged gates. Waivers do not change it.
 
     UNSET beats FAIL beats MARGINAL. The ERROR of an unset gate is of class config: the suite asks for a figure
     that this runner, model or selection of cells does not give; its reason also names the gates that failed.
@@ -212,15 +227,15 @@ def outcome(rows: Sequence[GateRow]) -> tuple[Outcome, str | None]:
     failed = [_failed(row) for row in rows if row["verdict"] == "FAIL"]
     unset = [_unset(row["gate"]) for row in rows if row["verdict"] == "UNSET"]
     if unset:
-        return Outcome.ERROR, "; ".join(unset + failed)
+        return Judgement(Outcome.ERROR, "; ".join(unset + failed), ErrorClass.CONFIG)
     if failed:
-        return Outcome.FAIL, "; ".join(failed)
-    near = [row for row in rows if row["verdict"] == "MARGINAL"]
-    if near:
-        return Outcome.MARGINAL, "; ".join(
-            "{} {} is close to its limit {}".format(row["gate"], *_numbers(row)) for row in near
-        )
-    return Outcome.PASS, None
+        return Judgement(Outcome.FAIL, "; ".join(failed))
+    near = [
+        "{} {} is close to its limit {}".format(row["gate"], *_numbers(row))
+        for row in rows
+        if row["verdict"] == "MARGINAL"
+    ]
+    return Judgement(Outcome.MARGINAL, "; ".join(near)) if near else Judgement(Outcome.PASS)
 
 
 def _unset(gate: str) -> str:
@@ -242,8 +257,5 @@ def _numbers(row: GateRow) -> tuple[str, str]:
     """Value and limit as text: three digits, more where these would look the same."""
     value, limit = row["value"], row["limit"]
     assert value is not None
-    for digits in (3, 6, 9, 17):
-        texts = f"{value:.{digits}g}", f"{limit:.{digits}g}"
-        if texts[0] != texts[1] or value == limit:
-            return texts
-    return texts
+    texts = ((f"{value:.{digits}g}", f"{limit:.{digits}g}") for digits in (3, 6, 9, 17))
+    return next(pair for pair in texts if pair[0] != pair[1] or value == limit)

@@ -28,6 +28,8 @@ LATENCY_LIMITS = (0.95, 1.05)
 ACCURACY_RATIO = 1.5
 ACCURACY_STEP = 1e-6
 
+_GATE_LIMITS = {"outcome": 0.0, "latency": LATENCY_LIMITS[1], "accuracy": ACCURACY_RATIO}
+
 _RANK = {
     Outcome.PASS: 0,
     Outcome.MARGINAL: 0,
@@ -40,71 +42,96 @@ _INFRASTRUCTURE = frozenset(one.value for one in RETRIED)
 
 
 @dataclass(frozen=True)
-class _Aspect:
-    """One aspect of a comparison; verdict None when a side lacks the figure, words unless SAME."""
+class Aspect:
+    """One aspect of a comparison.
 
+    Attributes:
+        name: "outcome", "latency" or "accuracy".
+        verdict: None when a side lacks the figure.
+        words: why, unless SAME.
+        ratio: now / before; None where none was taken.
+    """
+
+    name: str
     verdict: Literal["SAME", "BETTER", "WORSE", "UNCOMPARABLE"] | None
     words: tuple[str, ...] = ()
     ratio: float | None = None
 
 
-def compare_cells(now: CellRow, before: CellRow | None) -> RegressionRow:
-    """Compare a cell with the baseline's.
+@dataclass(frozen=True)
+class Comparison:
+    """A cell against its baseline; without one (`outcome_before` None) it is NEW and has no aspects."""
 
-    The verdict: NEW without a baseline; else WORSE beats UNCOMPARABLE beats BETTER beats SAME. Each reason starts
-    with its aspect and what became of it ("latency worse: ..."). Ratios are now / before, null where not compared.
+    aspects: tuple[Aspect, ...] = ()
+    outcome_before: str | None = None
+
+    @property
+    def verdict(self) -> Literal["SAME", "BETTER", "WORSE", "NEW", "UNCOMPARABLE"]:
+        """NEW without a baseline; else WORSE beats UNCOMPARABLE beats BETTER beats SAME."""
+        if self.outcome_before is None:
+            return "NEW"
+        verdicts = {aspect.verdict for aspect in self.aspects}
+        order: tuple[Literal["WORSE", "UNCOMPARABLE", "BETTER"], ...] = ("WORSE", "UNCOMPARABLE", "BETTER")
+        return next((one for one in order if one in verdicts), "SAME")
+
+    def row(self) -> RegressionRow:
+        """As matrix.json has it; each reason says its aspect and what became of it ("latency worse: ...")."""
+        ratios = {aspect.name: aspect.ratio for aspect in self.aspects}
+        reasons = [
+            f"{aspect.name} {aspect.verdict.lower()}: {words}"
+            for aspect in self.aspects
+            if aspect.verdict
+            for words in aspect.words
+        ]
+        return {
+            "verdict": self.verdict,
+            "reasons": ["not in the baseline"] if self.outcome_before is None else reasons,
+            "outcome_before": self.outcome_before,
+            "latency_ratio": ratios.get("latency"),
+            "accuracy_ratio": ratios.get("accuracy"),
+        }
+
+    def gate_rows(self) -> list[GateRow]:
+        """Gates baseline_outcome, baseline_latency and baseline_accuracy: FAIL for each aspect that is worse.
+
+        There is no row for what was not compared, so none for a NEW cell. A row's value is its ratio, null where
+        the verdict rests on more than that number.
+        """
+        rows: list[GateRow] = []
+        for aspect in self.aspects:
+            if aspect.verdict in (None, "UNCOMPARABLE"):
+                continue
+            limit = _GATE_LIMITS[aspect.name]
+            worse = aspect.verdict == "WORSE"
+            telling = aspect.ratio is not None and (aspect.ratio > limit) == worse
+            rows.append(
+                {
+                    "gate": f"baseline_{aspect.name}",
+                    "limit": limit,
+                    "value": aspect.ratio if telling else None,
+                    "verdict": "FAIL" if worse else "PASS",
+                    "waiver": None,
+                }
+            )
+        return rows
+
+
+def compare(now: CellRow, before: CellRow | None) -> Comparison:
+    """Compare a cell with the baseline's.
 
     Args:
         now: the cell, its outcome by its own gates included.
         before: the baseline's cell of the same id; None when it has none.
     """
     if before is None:
-        reasons = ["not in the baseline"]
-        return {
-            "verdict": "NEW",
-            "reasons": reasons,
-            "outcome_before": None,
-            "latency_ratio": None,
-            "accuracy_ratio": None,
-        }
-    aspects = {"outcome": _outcome(now, before), "latency": _latency(now, before), "accuracy": _accuracy(now, before)}
-    verdicts = {aspect.verdict for aspect in aspects.values()}
-    return {
-        "verdict": next((one for one in ("WORSE", "UNCOMPARABLE", "BETTER") if one in verdicts), "SAME"),
-        "reasons": [
-            f"{name} {aspect.verdict.lower()}: {words}"
-            for name, aspect in aspects.items()
-            if aspect.verdict
-            for words in aspect.words
-        ],
-        "outcome_before": before["outcome"],
-        "latency_ratio": aspects["latency"].ratio,
-        "accuracy_ratio": aspects["accuracy"].ratio,
-    }
+        return Comparison()
+    aspects = (_outcome(now, before), _latency(now, before), _accuracy(now, before))
+    return Comparison(aspects, before["outcome"])
 
 
-def gate_rows(regression: RegressionRow) -> list[GateRow]:
-    """Gates baseline_outcome, baseline_latency and baseline_accuracy: FAIL for each aspect that is worse.
-
-    There is no row for what was not compared, so none for a NEW cell. A row's value is its ratio, null where the
-    verdict rests on more than that number.
-    """
-    rows: list[GateRow] = []
-    for name, limit, ratio in (
-        ("outcome", 0.0, None),
-        ("latency", LATENCY_LIMITS[1], regression["latency_ratio"]),
-        ("accuracy", ACCURACY_RATIO, regression["accuracy_ratio"]),
-    ):
-        worse = any(reason.startswith(f"{name} worse: ") for reason in regression["reasons"])
-        refused = any(reason.startswith(f"{name} uncomparable: ") for reason in regression["reasons"])
-        known = regression["outcome_before"] is not None if name == "outcome" else ratio is not None
-        if worse or (known and not refused):
-            value = ratio if ratio is not None and (ratio > limit) == worse else None
-            verdict = "FAIL" if worse else "PASS"
-            rows.append(
-                {"gate": f"baseline_{name}", "limit": limit, "value": value, "verdict": verdict, "waiver": None}
-            )
-    return rows
+def compare_cells(now: CellRow, before: CellRow | None) -> RegressionRow:
+    """The regression row of a cell: `compare(now, before).row()`."""
+    return compare(now, before).row()
 
 
 def timing_differences(
@@ -143,14 +170,16 @@ def _implementation(runtime: RuntimeRow | None) -> str:
     return match.group() if match else ""
 
 
-def _outcome(now: CellRow, before: CellRow) -> _Aspect:
+def _outcome(now: CellRow, before: CellRow) -> Aspect:
     for cell, when in ((now, "now"), (before, "in the baseline")):
         if _says_nothing(cell):
-            return _Aspect("UNCOMPARABLE", (f"{cell['outcome']} {when}: {cell['reason'] or 'no reason given'}",))
+            return Aspect(
+                "outcome", "UNCOMPARABLE", (f"{cell['outcome']} {when}: {cell['reason'] or 'no reason given'}",)
+            )
     lost = _RANK[Outcome(now["outcome"])] - _RANK[Outcome(before["outcome"])]
     if not lost:
-        return _Aspect("SAME")
-    return _Aspect("WORSE" if lost > 0 else "BETTER", (f"{before['outcome']} before, {now['outcome']} now",))
+        return Aspect("outcome", "SAME")
+    return Aspect("outcome", "WORSE" if lost > 0 else "BETTER", (f"{before['outcome']} before, {now['outcome']} now",))
 
 
 def _says_nothing(cell: CellRow) -> bool:
@@ -160,32 +189,32 @@ def _says_nothing(cell: CellRow) -> bool:
     )
 
 
-def _latency(now: CellRow, before: CellRow) -> _Aspect:
+def _latency(now: CellRow, before: CellRow) -> Aspect:
     ours, theirs = now["latency"], before["latency"]
     if ours is None or theirs is None:
-        return _Aspect(None)
+        return Aspect("latency", None)
     differences = timing_differences(now, before, ("the new", "the baseline's"))
     if differences:
-        return _Aspect("UNCOMPARABLE", tuple(differences))
+        return Aspect("latency", "UNCOMPARABLE", tuple(differences))
     try:
         ratio = latency_ratio(ours, theirs)
     except ValueError as error:
-        return _Aspect("UNCOMPARABLE", (str(error),))
+        return Aspect("latency", "UNCOMPARABLE", (str(error),))
     low, high = LATENCY_LIMITS
     if low <= ratio <= high or not intervals_apart(ours, theirs):
-        return _Aspect("SAME", (), ratio)
+        return Aspect("latency", "SAME", (), ratio)
     words = f"median {theirs['median_us']:.6g} us before, {ours['median_us']:.6g} us now ({ratio:.3g} times)"
-    return _Aspect("WORSE" if ratio > high else "BETTER", (words,), ratio)
+    return Aspect("latency", "WORSE" if ratio > high else "BETTER", (words,), ratio)
 
 
-def _accuracy(now: CellRow, before: CellRow) -> _Aspect:
+def _accuracy(now: CellRow, before: CellRow) -> Aspect:
     if not now["accuracy"] or not before["accuracy"]:
-        return _Aspect(None)
+        return Aspect("accuracy", None)
     if now["inputs_sha256"] is None or now["inputs_sha256"] != before["inputs_sha256"]:
-        return _Aspect("UNCOMPARABLE", ("the inputs differ, or are not known to be the same",))
+        return Aspect("accuracy", "UNCOMPARABLE", ("the inputs differ, or are not known to be the same",))
     pairs = _same_reference(now["accuracy"], before["accuracy"])
     if not pairs:
-        return _Aspect("UNCOMPARABLE", ("the references differ",))
+        return Aspect("accuracy", "UNCOMPARABLE", ("the references differ",))
     worse: list[str] = []
     better: list[str] = []
     ratios: list[float] = []
@@ -197,8 +226,8 @@ def _accuracy(now: CellRow, before: CellRow) -> _Aspect:
             ratios.append(ratio)
     value = max(ratios, default=None)
     if worse:
-        return _Aspect("WORSE", tuple(worse), value)
-    return _Aspect("BETTER", tuple(better), value) if better else _Aspect("SAME", (), value)
+        return Aspect("accuracy", "WORSE", tuple(worse), value)
+    return Aspect("accuracy", "BETTER", tuple(better), value) if better else Aspect("accuracy", "SAME", (), value)
 
 
 def _same_reference(

@@ -121,14 +121,11 @@ def _best_in_five(x: NDArray[np.float64], y: NDArray[np.float64]) -> bool:
 def _classify(measured: Samples, reference: Samples, outputs: Sequence[TensorSpec]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for position, spec in enumerate(outputs):
-        share = top1(measured, reference, position, spec)
-        if share is None:
-            continue
-        metrics["top1_agreement"] = min(share, metrics.get("top1_agreement", 1.0))
-        if reference[0][position].size > 5:  # of five classes, all are among the five most likely
-            five = _ranked(measured, reference, position, spec, _best_in_five)
-            if five is not None:
-                metrics["top5_agreement"] = min(five, metrics.get("top5_agreement", 1.0))
+        for name, agrees in (("top1_agreement", _same_best), ("top5_agreement", _best_in_five)):
+            share = _ranked(measured, reference, position, spec, agrees)
+            trivial = name == "top5_agreement" and reference[0][position].size <= 5
+            if share is not None and not trivial:
+                metrics[name] = min(share, metrics.get(name, 1.0))
     return metrics
 
 
@@ -138,10 +135,11 @@ def _segment(measured: Samples, reference: Samples, outputs: Sequence[TensorSpec
         return {}
     position = int(np.argmax(sizes))
     spec = outputs[position]
+    cut = _cut([one[position] for one in reference], spec)
     shares: list[float] = []
     overlaps: list[float] = []
     for ours, theirs in zip(measured, reference, strict=True):
-        x, y = _labels(ours[position], theirs[position], spec)
+        x, y = _labels(ours[position], theirs[position], spec, cut)
         shares.append(float(np.mean(x == y)))
         # A measured label that the reference lacks needs no term: its pixels are missing from the others' overlap.
         labels, y_index = np.unique(y, return_inverse=True)
@@ -159,17 +157,26 @@ def _is_map(array: Array, spec: TensorSpec) -> bool:
     return array.ndim == 3 and array.size > 1 and array.dtype.kind in "iu" and spec.quantization is None
 
 
-def _labels(measured: Array, reference: Array, spec: TensorSpec) -> tuple[Array, Array]:
+def _cut(references: Sequence[Array], spec: TensorSpec) -> float | None:
+    """Where a single score becomes foreground: 0.5 for probabilities, 0 for logits; None if pixels hold no such score.
+
+    Probabilities may leave 0 to 1 by a tenth, as rounding and quantisation make them do.
+    """
+    first = references[0]
+    if first.ndim == 3 or first.shape[-1] != 1 or (first.dtype.kind in "iu" and spec.quantization is None):
+        return None
+    values = np.concatenate([real(one, spec).reshape(-1) for one in references])
+    return 0.5 if np.all((values >= -0.1) & (values <= 1.1) | np.isnan(values)) else 0.0
+
+
+def _labels(measured: Array, reference: Array, spec: TensorSpec, cut: float | None) -> tuple[Array, Array]:
     """Labels of every pixel; -1 where a measured score is NaN and the reference's is not."""
-    whole = reference.dtype.kind in "iu" and spec.quantization is None
-    if reference.ndim == 3 or (whole and reference.shape[-1] == 1):
-        return measured, reference
-    if reference.shape[-1] == 1:
+    if cut is not None:
         x, y = real(measured, spec), real(reference, spec)
-        # Probabilities are cut at a half, logits at its equivalent.
-        cut = 0.5 if np.all((y >= 0.0) & (y <= 1.0)) else 0.0
         ours = np.where(np.isnan(x) & ~np.isnan(y), -1, (x > cut).astype(np.int8))
         return ours, (y > cut).astype(np.int8)
+    if reference.ndim == 3 or reference.shape[-1] == 1:
+        return measured, reference
     x, y = numbers(measured, spec), numbers(reference, spec)
     ours, theirs = x.argmax(axis=-1), y.argmax(axis=-1)
     # Where the reference itself has a tie, each of the tied labels is right.

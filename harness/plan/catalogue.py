@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +24,12 @@ def slug(stem: str) -> str:
 
 def is_file(path: Path) -> bool:
     """Whether a file is there and may be looked at, whatever a user wrote as its path."""
+    return _holds(Path.is_file, path)
+
+
+def _holds(check: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return path.is_file()
+        return check(path)
     except (OSError, ValueError):  # too long, a NUL in it, a folder that is closed to us
         return False
 
@@ -56,6 +60,8 @@ class Catalogue:
         """The files that a name, a path or a glob of either means, sorted; none if there are none."""
         if is_file(self._folder / pattern):
             return [self._folder / pattern]
+        if "\0" in pattern:
+            return []  # in no file's name, and glob would raise
         if "/" in pattern:
             # Not Path.glob: it takes no absolute pattern.
             found = glob.glob(pattern, root_dir=self._folder, recursive=True)  # noqa: PTH207
@@ -74,17 +80,16 @@ class Catalogue:
         """
         place = self._folder / pattern
         if "/" in pattern:
-            if place.is_dir():
+            if _holds(Path.is_dir, place):
                 return f"{shown} is a folder; name its files, e.g. with '/*{_NAMED}'"
-            beside = [path.name for path in place.parent.iterdir()] if place.parent.is_dir() else []
+            beside = [path.name for path in place.parent.iterdir()] if _holds(Path.is_dir, place.parent) else []
             return f"no such file: {shown}{nearest(place.name, beside) if hint else ''}"
         folders = ", ".join(display(folder) for folder in self._folders if folder.is_dir())
-        return (
-            f"no model called {shown}{nearest(pattern, self.names) if hint else ''}; {folders}: {_listed(self.names)}"
-        )
+        meant = nearest(pattern, self.names) if hint else ""
+        return f"no model called {shown}{meant or ';'} models in {folders}: {_listed(self.names)}"
 
 
 def _listed(names: Iterable[str]) -> str:
     known = list(names)
     more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    return ", ".join(known[:_LISTED]) + more if known else "no models there"
+    return ", ".join(known[:_LISTED]) + more if known else "none"

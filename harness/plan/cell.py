@@ -126,7 +126,7 @@ class InputFile:
     """A user's input file for one tensor: `.npy`, an image, or raw bytes (any other suffix).
 
     An image is resized to the tensor's height and width, then each channel becomes (value - mean) / std for
-    float tensors; quantised tensors take the 8-bit values through the tensor's own scale and zero point.
+    float tensors; uint8 tensors take the 8-bit values as they are, int8 tensors take value - 128.
     """
 
     path: str
@@ -248,7 +248,7 @@ class Model:
         inputs: of the chosen signature.
         outputs: likewise.
         ops: operations with counts.
-        nodes: number of nodes in the primary subgraph.
+        nodes: number of nodes in the subgraph that is run.
         signatures: keys of all signatures; most old files have none.
         signature: the key that is run; None when the file has no signatures.
         hybrid: dynamic-range quantised (integer weights, float arithmetic around them).

@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
-from harness.errors import UsageError, nearest
+from harness.errors import UsageError
 from harness.plan.cell import Cell, cell_id
 from harness.plan.suite import Suite
+from harness.yamlfile import suggest
 
 SAME_DEVICE_CPU = "same_device_cpu"
 
@@ -55,8 +56,7 @@ def expand(suite: Suite, devices: Sequence[LabDevice]) -> list[Cell]:
     known = [device.name for device in devices]
     reference = suite.policy.reference
     if suite.policy.reference_delegate is not None and reference not in (SAME_DEVICE_CPU, *known):
-        choices = ["golden", SAME_DEVICE_CPU, *known]
-        hint = f"{nearest(reference, choices)}; known here: {', '.join(choices)}"
+        hint = suggest(reference, ["golden", SAME_DEVICE_CPU, *known], "known here")
         raise UsageError(f"{suite.origins['reference']}: reference: no device called '{reference}'{hint}")
     selected = selected_devices(suite, devices)
     if not selected:

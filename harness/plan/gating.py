@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from harness.errors import UsageError, nearest
 from harness.plan.cell import Delegate, GateRule
-from harness.yamlfile import Document
+from harness.yamlfile import Document, suggest
 
 SPEEDUP = "speedup"
 NONFINITE = "nonfinite"
@@ -69,7 +69,7 @@ def rules_of(
     names = [delegate.name for delegate in delegates]
     for pattern, limits in gates.items():
         if not any(fnmatchcase(name, pattern) for name in names):
-            hint = f"{nearest(pattern, names)}; delegates: {', '.join(names)}"
+            hint = suggest(pattern, names, "delegates")
             raise document.error(("gates", pattern), f"no delegate matches '{pattern}'{hint}")
         for metric in limits:
             loc = ("gates", pattern, metric)

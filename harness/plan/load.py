@@ -15,7 +15,7 @@ from harness.plan.cell import Delegate, Limits, ModelRef, Policy, Runs
 from harness.plan.gating import effective_gates, rules_of
 from harness.plan.models import resolve_models
 from harness.plan.suite import PROFILES, VERSION, Combination, DelegateEntry, Suite, SuiteFile
-from harness.yamlfile import Document, display, load, parse
+from harness.yamlfile import Document, display, load, parse, suggest
 from harness.yamlmodel import NAME, validate
 
 BEST_CPU = "best_cpu"
@@ -88,8 +88,7 @@ def marker_suite(model: str, delegate: str, folders: Sequence[Path], where: str)
         UsageError: for an unknown delegate, and for a model that is not exactly one file.
     """
     if delegate not in ON_THE_SPOT:
-        hint = nearest(delegate, ON_THE_SPOT)
-        raise UsageError(f"{where}: no delegate called '{delegate}'{hint}; there are: {', '.join(ON_THE_SPOT)}")
+        raise UsageError(f"{where}: no delegate called '{delegate}'{suggest(delegate, ON_THE_SPOT, 'there are')}")
     catalogues = [Catalogue(folder, folders[-1]) for folder in folders]
     paths = next(filter(None, (catalogue.find(model) for catalogue in catalogues)), [])
     if not paths:
@@ -171,8 +170,8 @@ def _fitting(document: Document, name: str, entry: DelegateEntry, models: Sequen
     for index, pattern in enumerate(entry.only):
         matching = [model for model in known if fnmatchcase(model, pattern)]
         if not matching:
-            hint = f"{nearest(pattern, known)}; models of this suite: {', '.join(known)}"
             loc = ("delegates", name, "only", index)
+            hint = suggest(pattern, known, "models of this suite")
             raise document.error(loc, f"no model matches {document.shown(loc)}{hint}")
         found.update(matching)
     return frozenset(found)
@@ -184,8 +183,7 @@ def _speedup_over(document: Document, file: SuiteFile) -> tuple[str, ...]:
         return tuple(name for name, entry in file.delegates.items() if entry.accelerator == "cpu")
     if over not in file.delegates:
         loc = ("advice", "speedup", "over")
-        known = [BEST_CPU, *file.delegates]
-        hint = f"{nearest(over, known)}; known here: {', '.join(known)}"
+        hint = suggest(over, [BEST_CPU, *file.delegates], "known here")
         raise document.error(loc, f"no delegate called {document.shown(loc)}{hint}")
     return (over,)
 

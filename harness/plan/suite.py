@@ -64,7 +64,7 @@ FilesValue = Annotated[
 
 
 class InputsEntry(Section):
-    """Where inputs come from."""
+    """Inputs of the models."""
 
     seed: Whole = Field(default=0, ge=0, lt=2**63, description="Of the generator for tensors without files.")
     samples: Whole = Field(default=3, ge=1, le=1000, description="Input sets that each cell is checked with.")
@@ -154,7 +154,7 @@ class RunsEntry(Section):
 
 
 class LimitsEntry(Section):
-    """Bounds that protect the machine."""
+    """Bounds of every cell."""
 
     memory: Size = Field(default=4 << 30, description="Address space of the runner.")
     output_bytes: Size = Field(default=256 << 20, description="All outputs of a cell together.")

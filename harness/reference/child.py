@@ -100,7 +100,7 @@ class _Run:
         self._enter("write")
         name = self._request["outputs"][index]
         if array.dtype.kind not in "fiubc" and array.dtype.name != "bfloat16":
-            raise Failure("unsupported", f"output '{name or index}' holds {array.dtype.name}, not numbers")
+            raise Failure("unsupported", f"output '{name or index}' does not hold numbers ({array.dtype.name})")
         self._bytes += array.nbytes
         if self._bytes > self._request["output_bytes"]:
             limit = self._request["output_bytes"]

@@ -201,13 +201,13 @@ class GoldenRunner:
             ended.set()
 
         threading.Thread(target=watch, name="harness-golden", daemon=True).start()
-        in_time = self._clock.wait(ended, seconds)
-        if not in_time:
+        try:
+            return self._clock.wait(ended, seconds)
+        finally:  # also when this thread is interrupted
             _kill(process)
             ended.wait()
-        with self._lock:
-            self._running.discard(process)
-        return in_time
+            with self._lock:
+                self._running.discard(process)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -88,7 +88,7 @@ def read(entry: Path) -> Golden | None:
             )
     except (KeyError, TypeError):
         pass
-    shutil.rmtree(entry)
+    shutil.rmtree(entry, ignore_errors=True)
     return None
 
 

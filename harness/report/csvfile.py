@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from harness.measure.verdict import is_waived
 from harness.plan.row import CellRow, DeviceRow, Matrix
 from harness.report import figures
 
@@ -43,7 +44,7 @@ def _fields(row: CellRow, device: DeviceRow | None) -> dict[str, Field]:
         "delegate": row["delegate"],
         "role": row["role"],
         "outcome": row["outcome"],
-        "waived": figures.is_waived(row),
+        "waived": is_waived(row),
         "reason": row["reason"],
         "median_us": latency and latency["median_us"],
         "p90_us": latency and latency["p90_us"],

@@ -9,6 +9,7 @@ import math
 import unicodedata
 from typing import Literal
 
+from harness.measure.verdict import is_waived
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow
 
@@ -23,7 +24,6 @@ WORST_FIRST = (
     Outcome.MARGINAL,
     Outcome.PASS,
 )
-PASSING = frozenset({Outcome.PASS.value, Outcome.MARGINAL.value})
 
 # As wide as what they stand for, so that tables stay aligned.
 _ASCII = str.maketrans({"–": "-", "…": "~", "µ": "u", "×": "x", "·": "|", "━": "=", "─": "-"})  # noqa: RUF001
@@ -110,10 +110,10 @@ def format_bytes(count: int | None) -> str:
 
 
 def format_ratio(value: float | None) -> str:
-    """A speed-up: "4.2x", "0.31x", "128x"."""
+    """A speed-up: "128x", "4.2x", "0.31x", "0.016x"."""
     if value is None:
         return NOTHING
-    decimals = 0 if value >= 99.5 else 1 if value >= 0.95 else 2
+    decimals = 0 if value >= 99.5 else 1 if value >= 0.95 else 2 if value >= 0.095 else 3
     return f"{value:.{decimals}f}x"
 
 
@@ -124,9 +124,19 @@ def format_error(value: float | None) -> str:
     if value == 0:
         return "0"
     if 1e-2 <= abs(value) < 1e3:
-        return f"{value:.2g}" if abs(value) < 99.5 else f"{value:.0f}"
+        return f"{value:#.2g}".rstrip(".") if abs(value) < 99.5 else f"{value:.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}e{int(exponent)}"
+
+
+def format_number(value: float | None) -> str:
+    """A gate's limit or value, or a range: whole numbers as they are, others to three significant digits."""
+    if value is None:
+        return NOTHING
+    if float(value).is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
 def format_of_range(value: float | None) -> str:
@@ -142,12 +152,6 @@ def format_of_range(value: float | None) -> str:
         return f"{format_error(percent)}%"
     decimals = max(0, 1 - math.floor(math.log10(float(f"{percent:.2g}"))))
     return f"{percent:.{decimals}f}%"
-
-
-def is_waived(row: CellRow) -> bool:
-    """Whether every gate that fails does so under a waiver."""
-    failed = [gate for gate in row["gates"] if gate["verdict"] == "FAIL"]
-    return row["outcome"] == Outcome.FAIL.value and bool(failed) and all(gate["waiver"] for gate in failed)
 
 
 def rank(row: CellRow) -> tuple[int, bool, str]:

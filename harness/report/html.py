@@ -14,6 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.measure.verdict import GOOD, is_waived
 from harness.plan.row import CellRow, DeviceRow, Matrix
 from harness.report import figures, plot, words
 from harness.report.grid import Grid, make_grid
@@ -59,7 +60,7 @@ def render(matrix: Matrix) -> str:
         cautions=words.cautions(matrix),
         counts=[(outcome.value, count) for outcome, count in words.outcome_counts(matrix["summary"]).items()],
         groups=[(group, [anchors[id(row)] for row in group.rows]) for group in words.not_passing(matrix)],
-        not_passing=sum(row["outcome"] not in figures.PASSING for row in matrix["cells"]),
+        not_passing=sum(row["outcome"] not in GOOD for row in matrix["cells"]),
         grid=grid,
         grid_entries=[[anchors[id(row)] if row else None for row in line.rows] for line in grid.lines],
         starts=_first_columns(grid),
@@ -90,9 +91,11 @@ def _environment() -> Environment:
         size=figures.format_bytes,
         ratio=lambda value: figures.format_ratio(value).replace("x", "×"),  # noqa: RUF001
         error=figures.format_error,
+        number=figures.format_number,
         share=figures.format_of_range,
         seconds=figures.format_seconds,
-        flat=flat,
+        fact=fact,
+        label=label,
         link=link,
         shape=lambda shape: "×".join(map(str, shape)) or "scalar",  # noqa: RUF001
         short=lambda text: text if len(text) <= 12 else f"{text[:12]}…",
@@ -105,7 +108,7 @@ def _environment() -> Environment:
         device_marks=words.device_marks,
         latency_plot=plot.latency_plot,
         plot_caption=plot.plot_caption,
-        passing=figures.PASSING,
+        passing=GOOD,
         nothing=figures.NOTHING,
     )
     return environment
@@ -115,9 +118,20 @@ def _aligned_ms(microseconds: float) -> str:
     return figures.align_decimal(figures.format_ms(microseconds), digit="\u2007", point="\u2008")
 
 
-def flat(value: object) -> str:
-    """Any value of a free-form field on one line: text as it is, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, allow_nan=False)
+def label(key: str) -> str:
+    """The name of a free-form field without its unit, which `fact` writes beside the value."""
+    return key.removesuffix("_bytes").removesuffix("_us").replace("_", " ")
+
+
+def fact(value: object, key: str = "") -> str:
+    """A value of a free-form field on one line: sizes and times with their units, text as it is, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and key.endswith("_bytes"):
+        return figures.format_bytes(value)
+    if isinstance(value, (int, float)) and key.endswith("_us"):
+        return figures.format_us(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def link(path: str) -> Link:
@@ -164,6 +178,6 @@ def _slowest(rows: Iterable[CellRow]) -> Mapping[tuple[str, str], float]:
 
 
 def _marks(row: CellRow, device: DeviceRow | None, delegates: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    marks = ["waived"] * figures.is_waived(row) + ["helper"] * (row["role"] == "helper")
+    marks = ["waived"] * is_waived(row) + ["helper"] * (row["role"] == "helper")
     marks += ["timing void"] * row["validity"]["void"]
     return marks + words.disqualifying_marks(row, device, delegates)

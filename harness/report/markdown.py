@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from harness.measure.verdict import GOOD, is_waived
 from harness.plan.row import CellRow, Matrix
 from harness.report import figures, words
 from harness.report.grid import Grid, make_grid
@@ -81,8 +82,8 @@ def _cell(row: CellRow | None) -> str:
     if row is None:
         return ""
     outcome = row["outcome"]
-    word = outcome if outcome in figures.PASSING else f"**{escape(outcome)}**"
-    marks = [mark for mark, holds in (("waived", figures.is_waived(row)), ("helper", row["role"] == "helper")) if holds]
+    word = outcome if outcome in GOOD else f"**{escape(outcome)}**"
+    marks = [mark for mark, holds in (("waived", is_waived(row)), ("helper", row["role"] == "helper")) if holds]
     parts = [
         f"{word} ({', '.join(marks)})" if marks else word,
         f"{figures.format_ms(row['latency']['median_us'])} ms" if row["latency"] else "",

@@ -72,7 +72,8 @@ def _step(count: int) -> int:
 
 
 def _axis(scale: _Scale, latency: LatencyRow) -> list[str]:
-    parts, used = [], []
+    parts: list[str] = []
+    used: list[float] = []
     for value, kind in ((scale.low, "edge"), (scale.high, "edge"), (latency["median_us"], "median")):
         y = scale.y(value)
         parts.append(f'<path class="grid {kind}" d="M{_LEFT} {y}H{_BOX_RIGHT}"/>')

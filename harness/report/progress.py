@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.clock import Clock
+from harness.measure.verdict import GOOD
 from harness.plan.row import CellRow
 from harness.report import figures, words
 from harness.report.terminal import STYLES
@@ -102,7 +103,7 @@ class Pace:
 def finished_line(row: CellRow, done: int, planned: int) -> str:
     """`[ 3/12] PASS  mobilenet_v1 this-machine:gpu  12.3 ms  4.2x  max 1.2e-5 of range`."""
     width = len(str(planned))
-    return f"[{done:>{width}}/{planned}] {row['outcome']:<11} {_finished_text(row)}"
+    return f"[{done:>{width}}/{planned}] {row['outcome']:<8}  {_finished_text(row)}"
 
 
 def _finished_text(row: CellRow) -> str:
@@ -117,7 +118,7 @@ def _finished_text(row: CellRow) -> str:
         parts.append(f"max {figures.format_error(share)} of range")
     elif (difference := figures.worst(row, "max_abs")) is not None:
         parts.append(f"max {figures.format_error(difference)}")
-    if row["outcome"] not in figures.PASSING:
+    if row["outcome"] not in GOOD:
         parts.append(words.reason(row))
     return "  ".join(parts)
 
@@ -223,8 +224,8 @@ class LiveProgress:
             if busy is not None and busy.id == row["id"]:
                 del self._busy[row["device"]]
         width = len(str(planned))
-        line = Text(f"[{done:>{width}}/{planned}] ", style="dim")
-        line.append(f"{row['outcome']:<11} ", STYLES.get(row["outcome"], "bold red"))
+        line = Text().append(f"[{done:>{width}}/{planned}] ", "dim")
+        line.append(f"{row['outcome']:<8}  ", STYLES.get(row["outcome"], "bold red"))
         self._print(line.append(_finished_text(row), "default"))
 
     def message(self, text: str) -> None:
@@ -248,7 +249,7 @@ class LiveProgress:
                 self._live.start()
 
     def _print(self, line: Text) -> None:
-        self._console.print(line, soft_wrap=True, highlight=False)
+        self._console.print(line, highlight=False)
 
     def _render(self) -> RenderableType:
         with self._lock:
@@ -256,15 +257,23 @@ class LiveProgress:
             busy = sorted(self._busy.items(), key=lambda item: item[1].since)
             planned, done = sum(pace.planned.values()), sum(pace.finished.values())
             left, tally = pace.left(), words.outcome_tally(self._outcomes)
-            lines = [_busy_line(device, entry, now, self._console.width) for device, entry in busy]
+            names = max((cell_len(device) for device, _ in busy), default=0)
+            lines = [_busy_line(device.ljust(names), entry, now, self._console.width) for device, entry in busy]
         room = max(1, self._console.height // 2)
         if len(lines) > room:
             lines = [*lines[:room], Text(f"  and {len(lines) - room} more devices busy", style="dim")]
         head = Table.grid(padding=(0, 2))
         time_left = "" if left is None else f"about {figures.format_seconds(left)} left"
-        bar = ProgressBar(total=max(1, planned), completed=done, width=min(30, self._console.width // 4))
-        head.add_row(Text(f"{done}/{planned} cells"), bar, Text(time_left), Text(tally, style="dim"))
-        return Group(head, *lines)
+        bar = ProgressBar(
+            total=max(1, planned),
+            completed=done,
+            width=min(30, self._console.width // 4),
+            style="dim",
+            complete_style="default",
+            finished_style="default",
+        )
+        head.add_row(Text(f"{done}/{planned} cells"), bar, Text(time_left))
+        return Group(head, Text(tally or "nothing finished yet", style="dim"), *lines)
 
 
 def _busy_line(device: str, busy: _Busy, now: float, width: int) -> Text:

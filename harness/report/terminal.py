@@ -13,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from harness.measure.verdict import is_waived
 from harness.plan.row import CellRow, DeviceRow, Matrix
 from harness.report import figures, words
 from harness.report.grid import Grid, make_grid
@@ -39,6 +40,7 @@ _GROUPS = 12
 _NAMES_PER_GROUP = 3
 _OUTCOME_WIDTH = 11
 _NAME_MAX = 17
+_FACTS = ("soc", "cpu_model", "architecture", "os")
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,14 @@ def _columns(stream: TextIO, environ: Mapping[str, str]) -> int:
         return _DEFAULT_WIDTH
 
 
-def render(matrix: Matrix, surface: Surface, report: Path | None = None) -> str:
+def render(matrix: Matrix, surface: Surface, folder: Path | None = None) -> str:
     """The text for a terminal: devices, matrix, what is not passing, verdict.
 
     Args:
         matrix: of a finished run.
-        surface: no line is wider than its width; colours and non-ASCII characters only if it has them.
-        report: `index.html` of this run, for the last line; logs are beside it.
+        surface: no line is wider than its width, except the report's path; colours and characters beyond ASCII are
+            used only if it has them.
+        folder: of this run's reports, for the last line.
     """
     lines: list[Text] = [*_devices(matrix, surface.width), Text()]
     grid = make_grid(matrix)
@@ -81,8 +84,8 @@ def render(matrix: Matrix, surface: Surface, report: Path | None = None) -> str:
         for block in _blocks(grid, surface.width):
             lines += [*_block(block), Text()]
         lines += [*_legend(matrix), Text()]
-    lines += [*_not_passing(matrix, surface.width, report), *_verdict(matrix, report)]
-    return _emit(lines, surface)
+    lines += [*_not_passing(matrix, surface.width), *_verdict(matrix)]
+    return _emit(lines, surface) + (_where(folder, surface) if folder else "")
 
 
 def _emit(lines: list[Text], surface: Surface) -> str:
@@ -125,13 +128,13 @@ def _devices(matrix: Matrix, width: int) -> list[Text]:
 
 
 def _device(device: DeviceRow, name_width: int, width: int) -> list[Text]:
-    facts = [str(device["facts"][key]) for key in ("target", "soc", "os") if device["facts"].get(key)]
+    facts = [str(device["facts"][key]) for key in _FACTS if device["facts"].get(key)]
     text = Text(figures.plain(", ".join([device["kind"], *facts])))
     if device["adapter"]:
         text.append(f"; {figures.plain(device['adapter'])}")
     if marks := words.device_marks(device):
         text.append(f" [{', '.join(marks)}]", "yellow")
-    head = Text(f"{_fit(figures.plain(device['name']), name_width)}  ", style="bold")
+    head = Text().append(f"{_fit(figures.plain(device['name']), name_width)}  ", "bold")
     return _indented(head, text, width)
 
 
@@ -202,7 +205,7 @@ def _column(grid: Grid, index: int) -> _Column:
 
 
 def _block(block: _Block) -> list[Text]:
-    devices, delegates = Text(" " * block.label_width), Text(_fit("model", block.label_width), style="dim")
+    devices, delegates = Text(" " * block.label_width), Text().append(_fit("model", block.label_width), "dim")
     for name, first, stop in block.grid.devices():
         span = sum(column.width + _GAP for column in block.columns[first:stop]) - _GAP
         devices.append(" " * _GAP).append(_fit(figures.plain(name), span), "bold")
@@ -234,7 +237,7 @@ def _cell(row: CellRow, median: str) -> tuple[_Pair, _Pair]:
 
 def _marks(row: CellRow) -> str:
     """Footnote signs, explained by the legend."""
-    marks = (("*", figures.is_waived(row)), ("+", row["role"] == "helper"), ("?", row["validity"]["void"]))
+    marks = (("*", is_waived(row)), ("+", row["role"] == "helper"), ("?", row["validity"]["void"]))
     return "".join(sign for sign, holds in marks if holds)
 
 
@@ -247,19 +250,19 @@ def _legend(matrix: Matrix) -> list[Text]:
     return [Text(line, style="dim") for line in lines]
 
 
-def _not_passing(matrix: Matrix, width: int, report: Path | None) -> list[Text]:
+def _not_passing(matrix: Matrix, width: int) -> list[Text]:
     groups = words.not_passing(matrix)
     if not groups:
         return []
     lines = [Text("Not passing, worst first", style="bold")]
     for group in groups[:_GROUPS]:
         word = f"{group.outcome}{'*' if group.waived else ''}"
-        head = Text(f"{word:<{_OUTCOME_WIDTH}} ", style=STYLES.get(group.outcome, "bold red"))
-        text = Text(figures.plain(words.cell_names(group.rows, _NAMES_PER_GROUP)), style="bold")
-        text.append(f"\n{group.reason}", "not bold")
-        text.append(f"\nnext: {group.advice}" if group.advice else "", "not bold dim")
+        head = Text().append(f"{word:<{_OUTCOME_WIDTH}} ", STYLES.get(group.outcome, "bold red"))
+        text = Text().append(figures.plain(words.cell_names(group.rows, _NAMES_PER_GROUP)), "bold")
+        text.append(f"\n{group.reason}")
+        text.append(f"\nnext: {group.advice}" if group.advice else "", "dim")
         if group.log:
-            text.append(f"\nlog: {report.parent / group.log if report else group.log}", "not bold dim")
+            text.append(f"\nlog: {group.log}", "dim")
         lines += _indented(head, text, width)
     if len(groups) > _GROUPS:
         rest = sum(len(group.rows) for group in groups[_GROUPS:])
@@ -274,11 +277,17 @@ def _indented(head: Text, text: Text, width: int) -> list[Text]:
     return [(Text(" " * indent) if number else head).append_text(line) for number, line in enumerate(wrapped)]
 
 
-def _verdict(matrix: Matrix, report: Path | None) -> list[Text]:
+def _verdict(matrix: Matrix) -> list[Text]:
     verdict = matrix["summary"]["verdict"]
-    lines = [
-        Text(verdict, style=STYLES.get(verdict, "bold red")).append(f"  {words.headline(matrix)}", "bold"),
+    return [
+        Text().append(verdict, STYLES.get(verdict, "bold red")).append(f"  {words.headline(matrix)}", "bold"),
         Text(words.counts_line(matrix["summary"])),
         *(Text(figures.plain(caution), style="yellow") for caution in words.cautions(matrix)),
     ]
-    return [*lines, Text(f"report: {report}")] if report else lines
+
+
+def _where(folder: Path, surface: Surface) -> str:
+    """The last line; a path is left whole even where it is wider than the terminal, so that it can be copied."""
+    path = min(str(folder / "index.html"), os.path.relpath(folder / "index.html"), key=len)
+    text = f"report: {path}\n" if cell_len(path) + 8 <= surface.width else f"report:\n{path}\n"
+    return text if surface.unicode else figures.to_ascii(text)

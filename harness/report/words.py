@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from harness.measure.verdict import GOOD, is_waived
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow, DeviceRow, Matrix, SummaryRow
 from harness.report import figures
@@ -27,9 +28,9 @@ class Group:
 
     @property
     def log(self) -> str | None:
-        """An artifact that shows what happened, relative to the report's folder, where nothing was measured."""
-        first = self.rows[0]
-        return figures.plain(first["artifacts"][0]) if first["latency"] is None and first["artifacts"] else None
+        """Of a cell that broke off: an artifact that shows why, relative to the report's folder."""
+        artifacts = self.rows[0]["artifacts"]
+        return figures.plain(artifacts[0]) if self.outcome in ("ERROR", "TIMEOUT") and artifacts else None
 
 
 def outcome_counts(summary: SummaryRow) -> dict[Outcome, int]:
@@ -53,40 +54,45 @@ def counts_line(summary: SummaryRow) -> str:
 def headline(matrix: Matrix) -> str:
     """One sentence on why the verdict is what it is."""
     summary = matrix["summary"]
+    refused = [row for row in matrix["cells"] if row["role"] == "cell" and row["outcome"] == Outcome.UNSUPPORTED.value]
+    lost = sum(map(_lost, refused))
+    demanded = sum(not _lost(row) and _entry(row, matrix["delegates"]).get("expect") == "measured" for row in refused)
     against = [
         *_count(summary["fail"] - summary["waived"], "{} {does} not hold {its} gates"),
+        *_count(lost, "{} that passed in the baseline {is} unsupported now"),
         *_count(summary["error"], "{} ended in an error"),
         *_count(summary["timeout"], "{} ran past {its} deadline"),
         *_count(summary["not_run"], "{} {was} not run"),
-        *_count(
-            sum(_demanded(row, matrix["delegates"]) for row in matrix["cells"]),
-            "{} {is} unsupported where a measurement was demanded",
-        ),
-        *_count(sum(map(_worse, matrix["cells"])), "{} {is} worse than the baseline"),
+        *_count(demanded, "{} {is} unsupported where a measurement is expected"),
     ]
     besides = [
         *_count(summary["marginal"], "{} {is} close to a limit"),
         *_count(summary["waived"], "{} {fails} under a waiver"),
-        *_count(summary["unsupported"], "{} {is} unsupported"),
+        *_count(len(refused) - lost - demanded, "{} {is} unsupported"),
     ]
-    measured = summary["pass"] + summary["marginal"] + summary["fail"]
+    measured = f"{summary['pass'] + summary['marginal'] + summary['fail']} of {_cells(summary['planned'])} measured"
     if summary["verdict"] == "PASS":
-        text = f"{measured} of {_cells(summary['planned'])} measured, and none fails"
-        return f"{text}; {_join(besides)}." if besides else f"{text}."
+        return f"{measured}, and every gate holds{' or is waived' if summary['waived'] else ''}{_tail(besides)}."
     if summary["verdict"] == "INCOMPLETE":
-        against.insert(0, f"coverage is not met: {measured} of {_cells(summary['planned'])} measured")
-    text = _join(against or besides or ["see the cells below"])
-    return f"{text[0].upper()}{text[1:]}."
+        shortfall = _join(against) if against else "less than the coverage asked for, or a required device is absent"
+        return f"{measured}: {shortfall}."
+    text = _join(against) if against else measured
+    return f"{text[0].upper()}{text[1:]}{'' if against else _tail(besides)}."
 
 
-def _demanded(row: CellRow, delegates: Delegates) -> bool:
-    """Whether a cell is UNSUPPORTED although its delegate says `expect: measured`."""
-    refused = row["role"] == "cell" and row["outcome"] == Outcome.UNSUPPORTED.value
-    return refused and delegates.get(row["delegate"], {}).get("expect") == "measured"
+def _tail(phrases: list[str]) -> str:
+    return f"; {_join(phrases)}" if phrases else ""
 
 
-def _worse(row: CellRow) -> bool:
-    return row["regression"] is not None and row["regression"]["verdict"] == "WORSE"
+def _lost(row: CellRow) -> bool:
+    """Whether a cell that is UNSUPPORTED passed in the baseline."""
+    return row["regression"] is not None and row["regression"]["outcome_before"] in GOOD
+
+
+def _entry(row: CellRow, delegates: Delegates) -> Mapping[str, Any]:
+    """The delegate of a cell; under `suite::name` where two suites mean different things by one name."""
+    suite = row["id"].partition("::")[0]
+    return delegates.get(f"{suite}::{row['delegate']}") or delegates.get(row["delegate"]) or {}
 
 
 def cautions(matrix: Matrix) -> list[str]:
@@ -113,7 +119,7 @@ def disqualifying_marks(row: CellRow, device: DeviceRow | None, delegates: Deleg
     """Why a cell can never qualify a release: "emulated device", "software adapter"; a CPU cell uses no adapter."""
     if device is None:
         return []
-    uses_adapter = delegates.get(row["delegate"], {}).get("accelerator") != "cpu"
+    uses_adapter = _entry(row, delegates).get("accelerator") != "cpu"
     marks = ["emulated device"] if device["emulated"] else []
     return [*marks, "software adapter"] if device["adapter_software"] and uses_adapter else marks
 
@@ -124,8 +130,8 @@ def reason(row: CellRow) -> str:
         return figures.plain(row["reason"])
     failed = [gate for gate in row["gates"] if gate["verdict"] in ("FAIL", "UNSET")]
     text = "; ".join(
-        f"{gate['gate']} {'was not measured' if gate['value'] is None else figures.format_error(gate['value'])}"
-        f", limit {figures.format_error(gate['limit'])}"
+        f"{gate['gate']} {'was not measured' if gate['value'] is None else figures.format_number(gate['value'])}"
+        f", limit {figures.format_number(gate['limit'])}"
         for gate in failed
     )
     return text or "no reason was recorded"
@@ -133,17 +139,17 @@ def reason(row: CellRow) -> str:
 
 def not_passing(matrix: Matrix) -> list[Group]:
     """Every cell (helpers too) that is neither PASS nor MARGINAL, worst first; alike ones share a group."""
-    rows = sorted((row for row in matrix["cells"] if row["outcome"] not in figures.PASSING), key=figures.rank)
+    rows = sorted((row for row in matrix["cells"] if row["outcome"] not in GOOD), key=figures.rank)
     grouped: dict[tuple[str, bool, str, str], list[CellRow]] = {}
     for row in rows:
-        key = (row["outcome"], figures.is_waived(row), reason(row), advice(row, matrix["delegates"]))
+        key = (row["outcome"], is_waived(row), reason(row), advice(row, matrix["delegates"]))
         grouped.setdefault(key, []).append(row)
     return [Group(*key, tuple(members)) for key, members in grouped.items()]
 
 
 def advice(row: CellRow, delegates: Delegates) -> str:
     """What to do next about a cell that is not PASS."""
-    entry = delegates.get(row["delegate"], {})
+    entry = _entry(row, delegates)
     match row["outcome"]:
         case "FAIL":
             return _advice_fail(row, entry)
@@ -190,7 +196,7 @@ def delegation_text(row: CellRow, delegates: Delegates) -> str:
     split = row["delegation"]
     if split is None:
         return ""
-    accelerator = str(delegates.get(row["delegate"], {}).get("accelerator", row["delegate"])).upper()
+    accelerator = str(_entry(row, delegates).get("accelerator", row["delegate"])).upper()
     if split["nodes_delegated"] is None:
         return f"{accelerator}, split unknown"
     total = "?" if split["nodes_total"] is None else str(split["nodes_total"])

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.devices.base import Job, JobFile, JobOutput, JobPath
+from harness.errors import UsageError
+from harness.lab.spec import BinarySource
 from harness.paths import sha256_file
 from harness.plan.cell import (
     Cell,
@@ -45,12 +47,14 @@ class DelegateBench:
 
     name = BINARY
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Mapping[str, BinarySource]) -> None:
+        """Take programs of the user's own by target; other targets' are built from source."""
+        self._sources = sources
         self._lock = threading.Lock()
         self._binaries: dict[str, JobFile] = {}
 
     def binary(self, target: str) -> Path:
-        """The built binary for a target; see `harness.runners.build.build_runner`."""
+        """The program for a target: the user's own, else built; see `harness.runners.build.build_runner`."""
         return self._file(target).source
 
     def job(self, cell: Cell, facts: JobFacts) -> Job:
@@ -66,7 +70,7 @@ class DelegateBench:
         command += ["--samples", str(len(facts.inputs.samples))]
         for number, sample in enumerate(facts.inputs.samples):
             for index, path in enumerate(sample):
-                file = JobFile(f"inputs/s{number}_i{index}.bin", path, f"{facts.inputs.sha256}/{number}/{index}")
+                file = JobFile(f"inputs/s{number}_i{index}.bin", path, path.stem)
                 inputs.append(file)
                 command += ["--input", JobPath(file.name)]
         env = dict(_COLD) if cell.delegate.start == "cold" else {}
@@ -134,9 +138,19 @@ class DelegateBench:
     def _file(self, target: str) -> JobFile:
         with self._lock:
             if target not in self._binaries:
-                path = build_runner(target)
-                self._binaries[target] = JobFile(BINARY, path, sha256_file(path), executable=True)
+                self._binaries[target] = self._make(target)
             return self._binaries[target]
+
+
+    def _make(self, target: str) -> JobFile:
+        source = self._sources.get(target)
+        path = Path(source.path) if source else build_runner(target)
+        if not path.is_file():
+            raise UsageError(f"runners: {BINARY}: {target}: there is no file {path}")
+        found = sha256_file(path)
+        if source and source.sha256 and source.sha256 != found:
+            raise UsageError(f"runners: {BINARY}: {target}: {path} has SHA-256 {found}, not {source.sha256}")
+        return JobFile(BINARY, path, found, executable=True)
 
 
 def _options(cell: Cell, facts: JobFacts) -> list[str]:

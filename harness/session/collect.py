@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import UsageError
-from harness.measure.verdict import pytest_status, waived
+from harness.measure.verdict import is_waived, pytest_status
 from harness.plan.cell import Cell, Outcome
 from harness.plan.expand import expand
 
@@ -63,7 +63,7 @@ class CellItem(pytest.Item):
         """Pass, skip or fail by the cell's outcome."""
         result = self.lab.results[self.cell.id]
         row = result.row
-        status = pytest_status(Outcome(row["outcome"]), self.cell.delegate.expect, waived(row))
+        status = pytest_status(Outcome(row["outcome"]), self.cell.delegate.expect, is_waived(row))
         if status == "skipped":
             pytest.skip(f"{row['outcome']}: {row['reason']}")
         if status == "xfailed":

@@ -94,7 +94,7 @@ def parametrize(metafunc: pytest.Metafunc, marker: pytest.Mark, lab: LabSession)
     unknown = [key for key in marker.kwargs if key not in _KEYS]
     if marker.args or unknown or set(_KEYS) - set(marker.kwargs):
         raise pytest.UsageError(f"{where}: the marker is written cell(model=..., delegate=...)")
-    folders = (metafunc.definition.path.parent, metafunc.config.rootpath)
+    folders = (metafunc.definition.path.parent, lab.root)
     try:
         suite = marker_suite(marker.kwargs["model"], marker.kwargs["delegate"], folders, where)
         cells = expand(suite, list(lab.specs.values()))

@@ -68,7 +68,10 @@ class LabSession:
         self.matrix: Matrix | None = None
         self._suites: dict[Path, Suite] = {}
         self._known: dict[str, Cell] = {}
-        self._reports = Path(config.getoption("harness_reports") or config.rootpath / "reports")
+        self._shown: set[str] = set()
+        # pytest's rootdir is of no use without a configuration file: the path behind --devices moves it.
+        self.root = config.inipath.parent if config.inipath else config.invocation_params.dir
+        self._reports = Path(config.getoption("harness_reports") or self.root / "reports")
         baseline = config.getoption("harness_baseline")
         self._baseline_path = Path(baseline) if baseline else None
         self._baseline = matrix_file.load(self._baseline_path) if self._baseline_path else None
@@ -79,7 +82,7 @@ class LabSession:
     def suite(self, path: Path) -> Suite:
         """A suite, read once. Raises UsageError."""
         if path not in self._suites:
-            suite = load_suite(path, METRICS, rootdir=self.config.rootpath)
+            suite = load_suite(path, METRICS, rootdir=self.root)
             twin = next((other for other in self._suites.values() if other.name == suite.name), None)
             if twin is not None:
                 raise UsageError(f"two suites are called '{suite.name}': {twin.path} and {path}; rename one file")
@@ -134,7 +137,7 @@ class LabSession:
             self._made_suite = text
             config.args[:] = [str(path)]
         elif not named:
-            smoke = config.rootpath / SMOKE
+            smoke = self.root / SMOKE
             if not smoke.is_file():
                 raise UsageError(f"nothing to measure: there is no {SMOKE} here; name a suite, or use --model FILE")
             config.args[:] = [str(smoke)]
@@ -156,6 +159,8 @@ class LabSession:
                 others.append(item)
             else:
                 waiting.setdefault(wanted.id, []).append(item)
+            if isinstance(item, CellItem):
+                self._shown.add(item.nodeid)
         plan_only = option.collectonly or option.setuponly or option.setupplan
         if plan_only or not waiting:
             return None  # nothing to measure: pytest's own loop
@@ -178,7 +183,7 @@ class LabSession:
         try:
             self.folder = provenance.new_report_folder(self._reports, suites, self.clock)
             run = Run(
-                provenance=provenance.run_row(self.folder.name, suites, self.clock, self.config.rootpath),
+                provenance=provenance.run_row(self.folder.name, suites, self.clock, self.root),
                 lab=self.inventory,
                 specs=self.specs,
                 suites=suites,
@@ -243,6 +248,13 @@ class LabSession:
         report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
         if result is not None and isinstance(item, CellItem) and report.when == "call":
             report.duration = sum(attempt["seconds"] for attempt in result.row["attempts"])
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """No dots where our own progress lines are."""
+        quiet = self.config.option.verbose == 0 and report.nodeid in self._shown and not hasattr(report, "wasxfail")
+        if not quiet or (report.passed and report.when != "call"):
+            return None
+        return report.outcome, "", ""
 
     def pytest_report_header(self) -> list[str]:
         """The devices, and the YAML of a suite made on the spot."""

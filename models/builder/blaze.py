@@ -29,7 +29,7 @@ _LEVELS = (8, 16, 24, 32)
 def face_contour() -> bytes:
     """Key points: 130 points (x, y) in pixels of a 96 x 96 face, and the probability that there is a face."""
     net = Net("face_contour", describe("face contour"), seed=5)
-    x = net.conv(net.image("image", 96, 3, -1.0, 1.0), 16, "conv", kernel=3, stride=2, activation="NONE")
+    x = net.conv(net.image("image", 96, 3), 16, "conv", kernel=3, stride=2, activation="NONE")
     x = net.prelu(x, "conv_prelu")
     for number, (filters, stride) in enumerate(_CONTOUR_BLOCKS):
         x = _block(net, x, filters, stride, f"block_{number}")
@@ -48,7 +48,7 @@ def face_contour() -> bytes:
 def video_segmentation() -> bytes:
     """Segmentation of video: colours and the mask of the frame before in, probabilities of two classes out."""
     net = Net("video_segmentation", describe("video segmentation"), seed=6)
-    x = net.image("image_and_mask", 128, 4, 0.0, 1.0)
+    x = net.image("image_and_mask", 128, 4)
     x = net.prelu(net.conv(x, _LEVELS[0], "conv", kernel=3, stride=2, activation="NONE"), "conv_prelu")
     skips = []
     for level, filters in enumerate(_LEVELS):

@@ -15,7 +15,7 @@ _EXTRA_LAYERS = ((64, 128), (32, 64), (32, 64), (16, 32))
 def mobilenet_ssd() -> bytes:
     """Detection, 540 anchors: box encodings and LOGISTIC class scores, as they are before non-maximum suppression."""
     net = Net("mobilenet_ssd", describe("MobileNet v1 SSD detection"), seed=4, half_weights=True)
-    features = backbone_v1(net, net.image("image", 160, 3, -1.0, 1.0), V1_BLOCKS)
+    features = backbone_v1(net, net.image("image", 160, 3), V1_BLOCKS)
     maps = [features[10], features[12]]
     for number, (narrow, wide) in enumerate(_EXTRA_LAYERS, start=2):
         x = net.conv(maps[-1], narrow, f"extra_{number}_1x1")

@@ -88,6 +88,13 @@ class _AlignedBuffer:
         return int(schema.BufferEnd(builder))
 
 
+class _Forgetful(dict[tuple[int, ...], int]):
+    """A dictionary that stays empty."""
+
+    def __setitem__(self, key: tuple[int, ...], value: int) -> None:
+        pass
+
+
 class Graph:
     """One subgraph under construction. Tensors and operators keep the order in which they were added."""
 
@@ -213,6 +220,8 @@ class Graph:
         if signature is not None:
             model.signatureDefs = [self._signature(signature)]
         builder = flatbuffers.Builder(1024)
+        # Releases of flatbuffers differ in which tables may share a vtable: here none does, so that bytes never differ.
+        builder.vtables = _Forgetful()
         builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
         return bytes(builder.Output())
 

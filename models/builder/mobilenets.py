@@ -32,7 +32,7 @@ _EXPANSION = 6
 
 def describe(family: str) -> str:
     """What a stand-in says about itself, so that nobody takes it for the real model."""
-    return f"Stand-in for the {family} family: same operators, seeded random weights, not trained"
+    return f"Seeded stand-in for the {family} family: random weights, never trained. Not the real model."
 
 
 def backbone_v1(net: Net, x: Feature, blocks: Sequence[tuple[int, int, int]]) -> list[Feature]:
@@ -49,7 +49,7 @@ def backbone_v1(net: Net, x: Feature, blocks: Sequence[tuple[int, int, int]]) ->
 def mobilenet_v1() -> bytes:
     """Classification, 101 classes: logits of the pooled features, SOFTMAX."""
     net = Net("mobilenet_v1", describe("MobileNet v1 classification"), seed=11)
-    x = backbone_v1(net, net.image("image", 128, 3, -1.0, 1.0), V1_BLOCKS)[-1]
+    x = backbone_v1(net, net.image("image", 128, 3), V1_BLOCKS)[-1]
     x = net.head(net.global_average(x, "pool"), 101, "logits_1x1", std=1.0)
     logits = layers.reshape(net.graph, x.tensor, (1, 101), name="logits")
     net.graph.output(layers.softmax(net.graph, logits, name="probabilities"))
@@ -59,7 +59,7 @@ def mobilenet_v1() -> bytes:
 def posenet() -> bytes:
     """Pose estimation, 17 key points: heat maps, offsets, and displacements along the 16 edges of the skeleton."""
     net = Net("posenet", describe("PoseNet pose estimation"), seed=2, half_weights=True)
-    x = backbone_v1(net, net.image("image", 129, 3, -1.0, 1.0), _V1_BLOCKS_STRIDE_16)[-1]
+    x = backbone_v1(net, net.image("image", 129, 3), _V1_BLOCKS_STRIDE_16)[-1]
     heatmaps = net.head(x, 17, "heatmap_logits", std=1.0, mean=-1.5)
     net.graph.output(
         layers.unary(net.graph, "LOGISTIC", heatmaps.tensor, name="heatmaps"),
@@ -73,7 +73,7 @@ def posenet() -> bytes:
 def deeplab() -> bytes:
     """Segmentation, 21 classes: MobileNet v2 with image pooling, logits resized to the size of the input."""
     net = Net("deeplab", describe("DeepLab v3 segmentation"), seed=3, half_weights=True)
-    x = net.conv(net.image("image", 129, 3, -1.0, 1.0), 8, "conv", kernel=3, stride=2)
+    x = net.conv(net.image("image", 129, 3), 8, "conv", kernel=3, stride=2)
     x = net.conv(net.depthwise(x, "block_0_depthwise"), 8, "block_0_project", activation="NONE")
     number = 1
     for filters, blocks, stride, dilation in _V2_STAGES:

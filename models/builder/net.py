@@ -19,7 +19,7 @@ from models.builder.graph import Graph, Tensor
 
 Array = NDArray[np.float64]
 
-_IMAGES = 8
+_IMAGES = 24
 # Significant bits kept of calibration statistics: far from the last bits, in which machines may differ.
 _STATISTIC_BITS = 8
 # No channel is scaled up by more than the inverse of this, relative to its layer: that would scale up rounding too.
@@ -60,16 +60,16 @@ class Net:
         self._random = np.random.RandomState(seed)
         self._half = half_weights
 
-    def image(self, name: str, size: int, channels: int, low: float, high: float) -> Feature:
-        """The input [1, size, size, channels], with calibration images between `low` and `high`."""
+    def image(self, name: str, size: int, channels: int) -> Feature:
+        """The input [1, size, size, channels] for values in [-1, 1]."""
         draw = (self._smooth_image, self._white_image)
         value = np.stack([draw[number % 2](size, channels) for number in range(_IMAGES)])
-        return Feature(self.graph.input(name, (1, size, size, channels)), low + (high - low) * value)
+        return Feature(self.graph.input(name, (1, size, size, channels)), 2.0 * value - 1.0)
 
     def conv(
         self, x: Feature, filters: int, name: str, *, kernel: int = 1, stride: int = 1, activation: str = "RELU6"
     ) -> Feature:
-        """CONV_2D with SAME padding whose outputs have about mean 1 (0 without activation) and deviation 1 per channel."""
+        """CONV_2D with SAME padding; outputs have about mean 1 (0 without activation) and deviation 1 per channel."""
         channels = x.tensor.shape[3]
         weights = self._normal(filters, kernel, kernel, channels) / np.sqrt(kernel * kernel * channels)
         if channels > _MAX_COLOURS:
@@ -122,7 +122,7 @@ class Net:
         return Feature(tensor, forward.activate(value, activation))
 
     def transpose_conv(self, x: Feature, filters: int, name: str, *, kernel: int = 2, std: float = 1.0) -> Feature:
-        """TRANSPOSE_CONV with stride 2 and SAME padding whose outputs have mean 0 and about this deviation per channel."""
+        """TRANSPOSE_CONV with stride 2 and SAME padding; outputs have mean 0 and about this deviation per channel."""
         weights = self._normal(filters, kernel, kernel, x.tensor.shape[3])
         raw = forward.transpose_conv(x.value, weights, np.zeros(filters), _UP)
         scale, bias = self._fold(raw, "NONE")

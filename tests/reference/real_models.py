@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +33,16 @@ def read(path: Path, inputs: InputPlan | None = None, signature: str | None = No
     model = describe(ModelRef(path.stem, str(path), signature=signature, inputs=inputs or InputPlan(samples=2)))
     assert model.problem is None, model.problem
     return model
+
+
+def repacked(source: Path, target: Path, edit: Callable[[Any], None]) -> Path:
+    """A copy of a model, changed through the schema's object API."""
+    import flatbuffers  # type: ignore[import-untyped]
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(source.read_bytes(), 0))
+    edit(model)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    target.write_bytes(builder.Output())
+    return target

@@ -185,8 +185,8 @@ def cell_row(
         accuracy=[accuracy_row(of_range, nonfinite=nonfinite)] if measured else [],
         delegation=DelegationRow(
             nodes_total=nodes,
-            nodes_delegated=nodes if accelerated else 0,
-            partitions=1 if accelerated else 0,
+            nodes_delegated=nodes,
+            partitions=1,
             fallback=False,
             unsupported_ops=[],
             evidence=f"Replacing {nodes} out of {nodes} node(s) with delegate" if accelerated else "no delegate",
@@ -230,7 +230,13 @@ def _gates(of_range: float | None, nonfinite: int) -> list[GateRow]:
 
 def device_row(name: str) -> DeviceRow:
     if name == "this-machine":
-        facts = {"target": "x86_64-linux", "os": "Debian 12", "soc": "2 cores", "memory_bytes": 4 << 30}
+        facts = {
+            "cpu_model": "Xeon E5",
+            "cores": 2,
+            "os": "Debian 12",
+            "architecture": "x86_64",
+            "memory_bytes": 4 << 30,
+        }
         return DeviceRow(
             name=name,
             kind="local",
@@ -249,7 +255,7 @@ def device_row(name: str) -> DeviceRow:
         emulated=False,
         adapter="Mali-G715",
         adapter_software=False,
-        facts={"target": "aarch64-android", "os": "Android 16", "soc": "Tensor G3", "memory_bytes": 8 << 30},
+        facts={"soc": "Tensor G3", "os": "Android 16", "architecture": "aarch64", "memory_bytes": 8 << 30},
     )
 
 

@@ -1,13 +1,14 @@
 "use strict";
 (() => {
-  const table = document.querySelector("table.matrix");
+  const matrix = document.getElementById("matrix");
+  const lines = matrix.querySelectorAll("tbody tr");
   const filter = document.getElementById("filter");
   const shown = document.getElementById("shown");
   const cells = [...document.querySelectorAll("details.cell")];
   document.querySelector(".tools").hidden = false;
 
   for (const input of document.querySelectorAll("input[name=view]")) {
-    input.addEventListener("change", () => { table.dataset.view = input.value; });
+    input.addEventListener("change", () => { matrix.dataset.view = input.value; });
   }
 
   filter.addEventListener("input", () => {
@@ -19,7 +20,7 @@
       cell.hidden = !matches;
       if (matches) matching.add(cell.id);
     }
-    for (const row of table.tBodies[0].rows) {
+    for (const row of lines) {
       let any = false;
       for (const field of row.querySelectorAll("td[data-cell]")) {
         const matches = matching.has(field.dataset.cell);

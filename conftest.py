@@ -1,0 +1,5 @@
+"""For the whole project: the tests drive pytest itself."""
+
+from __future__ import annotations
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,219 @@
+// Buffers, inferences and their times.
+
+#include "bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// A microsecond-sized model must not fill memory and JSON with a minute of samples.
+enum { RUNS_KEPT = 100000 };
+
+// Output shapes that the model leaves open are known once the inputs' shapes are.
+static void resolve_outputs(Run *run) {
+  Signature *signature = run->signature;
+  Layout *layouts = allocate(signature->output_count, sizeof *layouts);
+  int status = api.GetCompiledModelOutputTensorLayouts(run->compiled, (size_t)run->facts->signature_index,
+                                                       signature->output_count, layouts, true);
+  check(run, status, KIND_RUN, "allocating the model's tensors");
+  uint64_t total = 0;
+  for (size_t i = 0; i < signature->output_count; i++) {
+    Tensor *tensor = &signature->outputs[i];
+    tensor->type.layout.rank_and_flags = layouts[i].rank_and_flags & 0x7f;
+    for (int axis = 0; axis < rank_of(tensor); axis++) {
+      tensor->type.layout.dims[axis] = layouts[i].dims[axis];
+      if (layouts[i].dims[axis] < 0) {
+        fail(run, KIND_RUN, STATUS_NONE, "the shape of output '%s' depends on the data, which LiteRT does not support",
+             tensor->name);
+      }
+    }
+    if (!packed_bytes(tensor, &tensor->bytes)) {
+      fail(run, KIND_RUN, STATUS_NONE, "output '%s' is larger than memory", tensor->name);
+    }
+    total += tensor->bytes;
+  }
+  free(layouts);
+  uint64_t limit = run->options->output_limit;
+  if (limit > 0 && total > limit / (uint64_t)run->options->samples) {
+    fail(run, KIND_OUTPUT_LIMIT, STATUS_NONE, "the outputs take %llu bytes x %d samples; the limit is %llu bytes",
+         (unsigned long long)total, run->options->samples, (unsigned long long)limit);
+  }
+}
+
+static void create_buffer(Run *run, size_t index, Tensor *tensor, bool output) {
+  void *requirements = NULL;
+  size_t signature = (size_t)run->facts->signature_index;
+  int status = output
+      ? api.GetCompiledModelOutputBufferRequirements(run->compiled, signature, index, &requirements)
+      : api.GetCompiledModelInputBufferRequirements(run->compiled, signature, index, &requirements);
+  check(run, status, KIND_RUN, "asking what buffer a tensor needs");
+  void **buffer = &tensor->buffer;
+  status = api.CreateManagedTensorBufferFromRequirements(run->environment, &tensor->type, requirements, buffer);
+  if (status != STATUS_OK) {
+    fail(run, KIND_RUN, status, "creating the buffer of %s '%s' failed", output ? "output" : "input", tensor->name);
+  }
+  int type = BUFFER_HOST;
+  size_t size = tensor->bytes;
+  api.GetTensorBufferType(tensor->buffer, &type);
+  api.GetTensorBufferSize(tensor->buffer, &size);
+  // GPU buffers may be smaller (fp16 inside) or padded; LiteRT converts when they are locked.
+  if (type == BUFFER_HOST && size < tensor->bytes) {
+    fail(run, KIND_RUN, STATUS_NONE, "the size of %s '%s' depends on the data, which LiteRT does not support",
+         output ? "output" : "input", tensor->name);
+  }
+  if (!output) return;
+  tensor->host = allocate(tensor->bytes, 1);
+  tensor->first = allocate(tensor->bytes, 1);
+  memset(tensor->host, 0xff, tensor->bytes);  // pages are touched now, not while timing
+  memset(tensor->first, 0xff, tensor->bytes);
+}
+
+void create_buffers(Run *run) {
+  enter(run, STAGE_BUFFERS);
+  Signature *signature = run->signature;
+  double start = now_us();
+  resolve_outputs(run);
+  for (size_t i = 0; i < signature->input_count; i++) create_buffer(run, i, &signature->inputs[i], false);
+  for (size_t i = 0; i < signature->output_count; i++) create_buffer(run, i, &signature->outputs[i], true);
+  run->facts->buffers_us = now_us() - start;
+}
+
+// Copies between a buffer and host memory. Locking waits for the accelerator and converts its layout.
+static int transfer(const Tensor *tensor, const void *from, void *to) {
+  void *memory = NULL;
+  int status = api.LockTensorBuffer(tensor->buffer, &memory, from ? BUFFER_WRITE : BUFFER_READ);
+  if (status != STATUS_OK) return status;
+  memcpy(from ? memory : to, from ? from : memory, tensor->bytes);
+  return api.UnlockTensorBuffer(tensor->buffer);
+}
+
+static double upload(Run *run, const void *const *data) {
+  double start = now_us();
+  for (size_t i = 0; i < run->signature->input_count; i++) {
+    check(run, transfer(&run->signature->inputs[i], data[i], NULL), KIND_RUN, "writing an input");
+  }
+  return now_us() - start;
+}
+
+static Handles handles_of(const Signature *signature) {
+  Handles handles;
+  handles.inputs = allocate(signature->input_count, sizeof(void *));
+  handles.outputs = allocate(signature->output_count, sizeof(void *));
+  for (size_t i = 0; i < signature->input_count; i++) handles.inputs[i] = signature->inputs[i].buffer;
+  for (size_t i = 0; i < signature->output_count; i++) handles.outputs[i] = signature->outputs[i].buffer;
+  return handles;
+}
+
+// One inference. On a GPU the call may return before the work is done: only with the outputs read is it over, so both
+// parts are timed. Nothing of ours is allocated or written to a file in here.
+static void run_once(Run *run, const Handles *handles, double *invoke_us, double *read_us) {
+  const Signature *signature = run->signature;
+  for (size_t i = 0; i < signature->output_count; i++) {
+    bool has_event = false;  // left by the previous run; the runtime refuses outputs that have one
+    api.HasTensorBufferEvent(handles->outputs[i], &has_event);
+    if (has_event) api.ClearTensorBufferEvent(handles->outputs[i]);
+  }
+  double start = now_us();
+  int status = api.RunCompiledModel(run->compiled, (size_t)run->facts->signature_index, signature->input_count,
+                                    handles->inputs, signature->output_count, handles->outputs);
+  double middle = now_us();
+  check(run, status, KIND_RUN, "running the model");
+  for (size_t i = 0; i < signature->output_count && status == STATUS_OK; i++) {
+    status = transfer(&signature->outputs[i], NULL, signature->outputs[i].host);
+  }
+  *invoke_us = middle - start;
+  *read_us = now_us() - middle;
+  check(run, status, KIND_RUN, "reading an output");
+}
+
+static void save_outputs(Run *run, long sample) {
+  Signature *signature = run->signature;
+  for (size_t i = 0; i < signature->output_count; i++) {
+    Tensor *tensor = &signature->outputs[i];
+    char name[64];
+    output_file(name, sizeof name, sample, i);
+    char *path = path_in(run->options->out, name);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (file < 0 || !write_all(file, tensor->host, tensor->bytes) || close(file) != 0) {
+      fail(run, KIND_OUTPUT, STATUS_NONE, "the output file %s cannot be written: %s", path, strerror(errno));
+    }
+    free(path);
+    run->checksums[(size_t)sample * signature->output_count + i] = crc32_of(tensor->host, tensor->bytes);
+    if (sample == 0) memcpy(tensor->first, tensor->host, tensor->bytes);
+  }
+}
+
+static void run_samples(Run *run, const Handles *handles, const void *const *data) {
+  const Signature *signature = run->signature;
+  run->samples = allocate((size_t)run->options->samples, sizeof(Sample));
+  run->checksums = allocate((size_t)run->options->samples * signature->output_count, sizeof(uint32_t));
+  for (long i = 0; i < run->options->samples; i++) {
+    enter(run, i == 0 ? STAGE_FIRST_RUN : STAGE_SAMPLES);
+    Sample *sample = &run->samples[i];
+    sample->upload_us = upload(run, data + (size_t)i * signature->input_count);
+    run_once(run, handles, &sample->invoke_us, &sample->read_us);
+    save_outputs(run, i);
+    run->sample_count = i + 1;
+  }
+}
+
+// Grows an array of times by doubling, between runs.
+static double *make_room(double *values, long count) {
+  bool full = count == 0 || (count >= 1024 && (count & (count - 1)) == 0);
+  if (!full) return values;
+  values = realloc(values, (size_t)(count == 0 ? 1024 : 2 * count) * sizeof *values);
+  if (values == NULL) abort();
+  return values;
+}
+
+// Whether a phase of `done` runs, begun at `start_us`, goes on.
+static bool goes_on(const Run *run, long done, double start_us, long count, double seconds) {
+  double elapsed = (now_us() - start_us) / 1e6;
+  if (done > 0 && elapsed >= run->options->max_seconds) return false;
+  return done < count || (elapsed < seconds && done < RUNS_KEPT);
+}
+
+static void warm_up(Run *run, const Handles *handles) {
+  enter(run, STAGE_WARMUP);
+  const Options *options = run->options;
+  double start = now_us();
+  while (goes_on(run, run->warmup_count, start, options->warmup, options->warmup_seconds)) {
+    double invoke_us, read_us;
+    run->warmup_us = make_room(run->warmup_us, run->warmup_count);
+    run_once(run, handles, &invoke_us, &read_us);
+    run->warmup_us[run->warmup_count++] = invoke_us + read_us;
+  }
+}
+
+static void run_timed(Run *run, const Handles *handles) {
+  enter(run, STAGE_RUN);
+  const Options *options = run->options;
+  double start = now_us();
+  while (goes_on(run, run->run_count, start, options->runs, options->min_seconds)) {
+    double invoke_us, read_us;
+    run->invoke_us = make_room(run->invoke_us, run->run_count);
+    run->read_us = make_room(run->read_us, run->run_count);
+    run_once(run, handles, &invoke_us, &read_us);
+    run->invoke_us[run->run_count] = invoke_us;
+    run->read_us[run->run_count++] = read_us;
+    atomic_store_explicit(&run->facts->run, run->run_count, memory_order_relaxed);
+  }
+}
+
+static bool outputs_repeat(const Signature *signature) {
+  for (size_t i = 0; i < signature->output_count; i++) {
+    if (memcmp(signature->outputs[i].host, signature->outputs[i].first, signature->outputs[i].bytes) != 0) return false;
+  }
+  return true;
+}
+
+void measure(Run *run, const void *const *data) {
+  Handles handles = handles_of(run->signature);
+  run_samples(run, &handles, data);
+  upload(run, data);  // the timed runs are sample 0's
+  warm_up(run, &handles);
+  run_timed(run, &handles);
+  if (run->run_count > 0) run->repeatable = outputs_repeat(run->signature);
+}

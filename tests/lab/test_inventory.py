@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from harness.errors import UsageError
+from harness.lab.inventory import Inventory, auto_inventory, load_inventory, open_inventory
+from harness.lab.spec import AndroidSpec, IosSpec, LocalSpec, SshSpec
+
+ENV = {"HARNESS_KEY": "/secret/key", "HARNESS_CORE": "3", "HARNESS_WORD": "s3cret"}
+
+LAB = """\
+version: 1
+runners: {benchmark_model: {arm64-v8a: {path: bin/benchmark_model, sha256: AAA}}}
+runtimes: {litert-2.2.0: {wheel: 2.2.0}, release-aar: {aar: litert-2.3.0.aar, sha256: BBB}, built: {path: /opt/litert}}
+hosts:
+  rack-2: {ssh: lab@rack-2.example, identity: ${HARNESS_KEY}}
+devices:
+  - {name: this-machine, kind: local, cores: [0, "${HARNESS_CORE}"]}
+  - {name: this-machine-fp16, kind: local, env: {VK_ICD_FILENAMES: lvp.json}, machine: desk}
+  - {name: pixel-8, kind: android, serial: 37111FDJH0065R, labels: [flagship], limits: {temperature: 38, battery: 30},
+     adb_server: "localhost:5038", root: true, may_reboot: true, power: [uhubctl, -a, cycle]}
+  - {kind: android, serial: "*", exclude: [R5CT]}
+  - {kind: android, serial: "*", host: rack-2, required: true}
+  - {name: s23, kind: android, any: [A1, B2]}
+  - {name: iphone-13, kind: ios, udid: 0000-1, bundle: com.example.delegatebench, usbmuxd: /var/run/usbmuxd}
+  - {name: rpi5, kind: ssh, address: pi@rpi5.example, required: false}
+""".replace("AAA", "a" * 64).replace("BBB", "b" * 64)
+
+
+def lab(tmp_path: Path, text: str) -> Inventory:
+    path = tmp_path / "devices.yaml"
+    path.write_text(text)
+    return load_inventory(path, environ=ENV)
+
+
+def message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        lab(tmp_path, text)
+    return str(caught.value)
+
+
+def test_the_whole_contract(tmp_path: Path) -> None:
+    found = lab(tmp_path, LAB)
+    assert [spec.name for spec in found.specs] == [
+        "this-machine",
+        "this-machine-fp16",
+        "pixel-8",
+        "",
+        "",
+        "s23",
+        "iphone-13",
+        "rpi5",
+    ]
+    assert [type(spec) for spec in found.specs] == [
+        LocalSpec,
+        LocalSpec,
+        AndroidSpec,
+        AndroidSpec,
+        AndroidSpec,
+        AndroidSpec,
+        IosSpec,
+        SshSpec,
+    ]
+    local, other, pixel, anything, elsewhere, pool, iphone, board = found.specs
+    assert local.cores == (0, 3)
+    assert (other.env, other.machine) == ({"VK_ICD_FILENAMES": "lvp.json"}, "desk")
+    assert isinstance(pixel, AndroidSpec)
+    assert (pixel.identity, pixel.labels, pixel.adb_server) == ("37111FDJH0065R", ("flagship",), "localhost:5038")
+    assert (pixel.limits.temperature, pixel.limits.battery) == (38.0, 30.0)
+    assert (pixel.root, pixel.may_reboot, pixel.power) == (True, True, ("uhubctl", "-a", "cycle"))
+    assert isinstance(anything, AndroidSpec)
+    assert (anything.wildcard, anything.required, anything.exclude) == (True, False, ("R5CT",))
+    assert isinstance(elsewhere, AndroidSpec)
+    assert (elsewhere.host, elsewhere.required, elsewhere.may_reboot) == ("rack-2", True, False)
+    assert isinstance(pool, AndroidSpec)
+    assert (pool.any, pool.identity, pool.wildcard) == (("A1", "B2"), None, False)
+    assert isinstance(iphone, IosSpec)
+    assert (iphone.identity, iphone.bundle, iphone.required) == ("0000-1", "com.example.delegatebench", True)
+    assert (board.identity, board.required, board.kind) == ("pi@rpi5.example", False, "ssh")
+    assert found.hosts["rack-2"].identity == "/secret/key"
+    assert "/secret/key" not in repr(found)
+
+
+def test_origins_paths_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = lab(tmp_path, LAB)
+    assert [spec.origin for spec in found.specs][:4] == [f"devices.yaml:{line}" for line in (7, 8, 9, 11)]
+    assert found.path == tmp_path / "devices.yaml"
+    assert len(found.sha256) == 64
+    assert found.runners["benchmark_model"]["arm64-v8a"].path == str(tmp_path / "bin" / "benchmark_model")
+    assert found.runtimes["release-aar"].aar == str(tmp_path / "litert-2.3.0.aar")
+    assert found.runtimes["built"].path == "/opt/litert"
+
+
+def test_specs_never_change(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError):
+        lab(tmp_path, LAB).specs[0].name = "other"
+
+
+def test_runtimes_by_name_or_version(tmp_path: Path) -> None:
+    found = lab(tmp_path, LAB)
+    assert found.runtime("litert-2.2.0").wheel == "2.2.0"
+    assert found.runtime("2.1.5").wheel == "2.1.5"
+    assert auto_inventory().runtime("2.4.0rc1").wheel == "2.4.0rc1"
+    with pytest.raises(UsageError) as caught:
+        found.runtime("litert-2.2")
+    assert str(caught.value) == (
+        "no runtime called 'litert-2.2' in devices.yaml; did you mean 'litert-2.2.0'? "
+        "'runtimes' has: litert-2.2.0, release-aar, built; "
+        "add it there, or name a version of the ai-edge-litert wheel, such as 2.2.0"
+    )
+
+
+def test_auto_is_this_machine(tmp_path: Path) -> None:
+    (spec,) = open_inventory("auto").specs
+    assert (spec.name, spec.kind, spec.required, spec.origin) == ("this-machine", "local", True, "")
+    (tmp_path / "x.yaml").write_text("version: 1\ndevices: [{name: a, kind: local}]\n")
+    assert [spec.name for spec in open_inventory(str(tmp_path / "x.yaml")).specs] == ["a"]
+
+
+HEAD = "version: 1\ndevices:\n"
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            "{name: x, kind: android, serail: 1}",
+            "devices.yaml:3: devices[0].serail: unknown key; did you mean 'serial'?",
+        ),
+        (
+            "{name: x, kind: android, serial: a, udid: b}",
+            "devices.yaml:3: devices[0].udid: unknown key; known here: adb_server, any, cores, env, exclude, host, "
+            "kind, labels, limits, machine, may_reboot, name, power, required, root, serial",
+        ),
+        ("{name: x, kind: andriod}", "devices.yaml:3: devices[0].kind: expected one of local, android, ios, ssh, got "),
+        ("{name: x, kind: andriod}", "'andriod'; did you mean 'android'?"),
+        ("{name: x}", "devices.yaml:3: devices[0]: required key 'kind' is missing"),
+        ("{kind: local}", "devices.yaml:3: devices[0]: required key 'name' is missing"),
+        ("{kind: android, name: x}", "devices.yaml:3: devices[0]: required key 'serial' is missing"),
+        ("{kind: ios, name: x, udid: y}", "devices.yaml:3: devices[0]: required key 'bundle' is missing"),
+        ("{kind: ssh, name: x}", "devices.yaml:3: devices[0]: required key 'address' is missing"),
+        ("{kind: android, serial: y}", "devices.yaml:3: devices[0]: required key 'name' is missing"),
+        (
+            "{kind: android, name: x, serial: y, any: [z]}",
+            "devices.yaml:3: devices[0]: give 'serial' or 'any', not both",
+        ),
+        ("{kind: android, name: x, serial: '*'}", "devices.yaml:3: devices[0]: an entry with '*' has no name: its "),
+        ("{kind: android, name: x, serial: y, exclude: [z]}", "devices.yaml:3: devices[0]: 'exclude' goes with '*'"),
+        (
+            "{kind: android, serial: '*', may_reboot: true}",
+            "devices.yaml:3: devices[0]: a device found by '*' is never",
+        ),
+        (
+            "{kind: android, name: x, serial: 123}",
+            "devices.yaml:3: devices[0].serial: expected text, got 123; put it in quotes",
+        ),
+        (
+            "{kind: android, name: x, serial: -s}",
+            "devices.yaml:3: devices[0].serial: expected text without spaces that does not start with '-', got '-s'",
+        ),
+        (
+            "{kind: android, name: x, serial: 'a ${HARNESS_WORD}'}",
+            "devices.yaml:3: devices[0].serial: expected text without spaces that does not start with '-', "
+            "got 'a ${HARNESS_WORD}'",
+        ),
+        (
+            "{kind: local, name: x, limits: {battery: '${HARNESS_WORD}'}}",
+            "devices.yaml:3: devices[0].limits.battery: expected a number, got '${HARNESS_WORD}'",
+        ),
+        (
+            "{kind: '${HARNESS_WORD}', name: x}",
+            "devices.yaml:3: devices[0].kind: expected one of local, android, ios, ssh, got '${HARNESS_WORD}'",
+        ),
+        (
+            "{kind: local, name: x, limits: {battery: 130}}",
+            "devices.yaml:3: devices[0].limits.battery: expected a number of at most 100, got 130",
+        ),
+        (
+            "{kind: local, name: x, limits: {temprature: 38}}",
+            "devices.yaml:3: devices[0].limits.temprature: unknown key; did you mean 'temperature'?",
+        ),
+        ("{kind: local, name: x, limits: 38}", "devices.yaml:3: devices[0].limits: expected a mapping, got 38"),
+        ("{kind: local, name: x, labels: a}", "devices.yaml:3: devices[0].labels: expected a list, got 'a'"),
+        ("{kind: local, name: x, labels: }", "devices.yaml:3: devices[0].labels: expected a list, got nothing"),
+        (
+            "{kind: local, name: x, required: maybe}",
+            "devices.yaml:3: devices[0].required: expected true or false, got 'maybe'",
+        ),
+        (
+            "{kind: local, name: x, cores: [one]}",
+            "devices.yaml:3: devices[0].cores[0]: expected a whole number, got 'one'",
+        ),
+        (
+            "{kind: local, name: x y}",
+            "devices.yaml:3: devices[0].name: expected a name of letters, digits, '.', '_' and '-', got 'x y'",
+        ),
+        (
+            "{kind: local, name: x, env: {a-b: c}}",
+            "devices.yaml:3: devices[0].env.a-b: expected the name of an environment variable, got 'a-b'",
+        ),
+        ("{kind: local, name: x, env: {A: 1}}", "devices.yaml:3: devices[0].env.A: expected text, got 1; put it in "),
+        ("this-machine", "devices.yaml:3: devices[0]: expected a mapping, got 'this-machine'"),
+        (
+            "{kind: android, name: x, serial: y, host: rack-2}",
+            "devices.yaml:3: devices[0].host: no host called 'rack-2'; 'hosts' has: none",
+        ),
+    ],
+)
+def test_a_bad_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, expected: str) -> None:
+    found = message(tmp_path, monkeypatch, f"{HEAD}  - {entry}\n")
+    assert expected in found
+    assert "\n" not in found
+    assert "s3cret" not in found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("version: 1\n", "devices.yaml:1: required key 'devices' is missing"),
+        ("version: 1\ndevices: []\n", "devices.yaml:2: devices: expected at least 1 item, got none"),
+        ("version: 1\ndevices:\n", "devices.yaml:2: devices: expected a list, got nothing"),
+        (
+            "version: 1\nruntime: {}\ndevices: [{kind: local, name: x}]\n",
+            "devices.yaml:2: runtime: unknown key; did you mean 'runtimes'?",
+        ),
+        (
+            "version: 1\nruntimes: {a: {wheel: 2.2}}\ndevices: [{kind: local, name: x}]\n",
+            "devices.yaml:2: runtimes.a.wheel: expected text, got 2.2; put it in quotes",
+        ),
+        (
+            "version: 1\nruntimes: {a: {wheel: latest}}\ndevices: [{kind: local, name: x}]\n",
+            "devices.yaml:2: runtimes.a.wheel: expected a version such as 2.2.0, got 'latest'",
+        ),
+        (
+            "version: 1\nruntimes:\n  a: {wheel: 2.2.0, path: x}\ndevices: [{kind: local, name: x}]\n",
+            "devices.yaml:3: runtimes.a: a runtime has exactly one of the keys wheel, aar and path",
+        ),
+        (
+            "version: 1\nruntimes:\n  a: {wheel: 2.2.0, sha256: x}\ndevices: [{kind: local, name: x}]\n",
+            "devices.yaml:3: runtimes.a.sha256: expected a SHA-256: 64 hexadecimal digits in lower case, got 'x'",
+        ),
+        (
+            "version: 1\nhosts: {a b: {ssh: x}}\ndevices: [{kind: local, name: x}]\n",
+            "devices.yaml:2: hosts[\"a b\"]: expected a name of letters, digits, '.', '_' and '-', got 'a b'",
+        ),
+        (
+            "version: 1\ndevices:\n  - {name: x, kind: local}\n  - {kind: local,\n     name: x}\n",
+            "devices.yaml:5: devices[1].name: duplicate name 'x' (first at devices.yaml:3)",
+        ),
+    ],
+)
+def test_a_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: str) -> None:
+    assert message(tmp_path, monkeypatch, text) == expected
+
+
+def test_a_near_host_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "version: 1\nhosts: {rack-2: {ssh: a}}\ndevices: [{kind: android, serial: '*', host: rack-3}]\n"
+    expected = "devices.yaml:3: devices[0].host: no host called 'rack-3'; did you mean 'rack-2'? 'hosts' has: rack-2"
+    assert message(tmp_path, monkeypatch, text) == expected
+
+
+def test_every_problem_has_a_line_in_the_order_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{HEAD}  - {{name: a, kind: local, lables: [x]}}\n  - {{kind: android,\n     serial: 1, root: 7}}\n"
+    assert message(tmp_path, monkeypatch, text).splitlines() == [
+        "devices.yaml:3: devices[0].lables: unknown key; did you mean 'labels'?",
+        "devices.yaml:5: devices[1].serial: expected text, got 1; put it in quotes",
+        "devices.yaml:5: devices[1].root: expected true or false, got 7",
+    ]

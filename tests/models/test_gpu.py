@@ -1,0 +1,36 @@
+"""The models on a GPU accelerator, where there is a Vulkan driver for one (a software one will do)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from models.builder.ops import GPU_OPS
+from tests.models.runtime import STAND_INS, Answers, error_of_range, path_of, random_inputs, run
+
+FULLY_DELEGATED = (*STAND_INS, *(f"ops/{name}" for name in GPU_OPS))
+REFUSED = ("ops/squeeze", "ops/add_squeeze", "ops/arg_max_int64")
+
+
+@pytest.fixture(scope="module")
+def gpu_answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """Every model compiled for the GPU alone, in float32: that fails if one operator is left over."""
+    driver = os.environ.get("VK_ICD_FILENAMES", "")
+    if not driver or not Path(driver).is_file():
+        pytest.skip("needs a Vulkan driver: set VK_ICD_FILENAMES to its JSON file, for example SwiftShader's")
+    models = {name: path_of(name) for name in (*FULLY_DELEGATED, *REFUSED)}
+    inputs = {name: random_inputs(path, samples=1) for name, path in models.items()}
+    return run(tmp_path_factory.mktemp("gpu"), models, inputs, ("gpu",))
+
+
+@pytest.mark.parametrize("name", FULLY_DELEGATED)
+def test_the_gpu_runs_all_of_it_and_answers_as_the_cpu_does(name: str, gpu_answers: Answers, answers: Answers) -> None:
+    for measured, reference in zip(gpu_answers.of(name, "gpu"), answers.of(name), strict=True):
+        assert error_of_range(measured, reference) < 1e-4
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_gpu_refuses_what_it_cannot_run_alone(name: str, gpu_answers: Answers) -> None:
+    assert "not accelerated" in gpu_answers.errors[name, "gpu"]

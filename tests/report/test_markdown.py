@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import re
+
+from harness.report import markdown
+from tests.report import sample
+
+
+def test_verdict_comes_first_then_counts_matrix_and_what_does_not_pass() -> None:
+    text = markdown.render(sample.make_matrix())
+    assert text.startswith("## FAIL: 2 cells do not hold their gates")
+    assert "35 cells: 25 PASS, 1 MARGINAL, 3 FAIL (1 waived)" in text
+    assert text.index("| model |") < text.index("### Not passing")
+    listed = re.findall(r"^- \*\*(\w+)\*\*", text, re.MULTILINE)
+    assert listed == ["FAIL", "FAIL", "FAIL", "ERROR", "TIMEOUT", "NOT\\_RUN".replace("\\", ""), "UNSUPPORTED"]
+    assert "NaN or infinite" in text
+
+
+def test_the_table_has_a_row_per_model_and_a_column_per_device_and_delegate() -> None:
+    table = [line for line in markdown.render(sample.make_matrix()).splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(sample.MODELS)
+    assert {line.count("|") for line in table} == {2 + len(sample.DEVICES) * len(sample.DELEGATES)}
+
+
+def test_many_columns_make_a_table_per_device() -> None:
+    rows = [
+        sample.cell_row(device=f"phone-{number}", delegate=name) for number in range(5) for name in sample.DELEGATES
+    ]
+    text = markdown.render(sample.matrix_of(rows))
+    assert text.count("| model |") == 5
+
+
+def test_text_from_outside_stays_text() -> None:
+    hostile = "<img src=x> | a `b` *c* [d](https://e.example) @everyone #12\n## heading"
+    row = sample.cell_row(outcome="FAIL", reason=hostile)
+    text = markdown.render(sample.matrix_of([row], verdict="FAIL"))
+    line = next(line for line in text.splitlines() if line.startswith("- **FAIL**"))
+    assert "<img" not in text
+    assert "&lt;img src=x&gt; \\| a \\`b\\` \\*c\\* \\[d\\](https\\://e.example)" in line
+    assert "@everyone" not in line
+    assert "#12" not in line
+    assert not any(line.startswith("## heading") for line in text.splitlines())
+
+
+def test_names_are_not_littered_with_backslashes() -> None:
+    assert markdown.escape("mobilenet_v1_1.0[pixel-8:gpu-fp16]") == "mobilenet_v1_1.0\\[pixel-8:gpu-fp16\\]"
+    assert markdown.escape("_emphasis_") == "\\_emphasis\\_"
+
+
+def test_a_huge_run_still_fits_a_comment_and_says_what_is_left_out() -> None:
+    rows = [
+        sample.cell_row(f"m{model}", f"d{device}", outcome="FAIL", reason=f"reason {model} {device} " + "x" * 80)
+        for model in range(60)
+        for device in range(60)
+    ]
+    text = markdown.render(sample.matrix_of(rows, verdict="FAIL"))
+    assert len(text) <= markdown.LONGEST
+    assert "more (not passing): see index.html" in text
+
+
+def test_a_clean_run_has_no_list_of_failures() -> None:
+    text = markdown.render(sample.matrix_of([sample.cell_row()]))
+    assert text.startswith("## PASS: 1 of 1 cell measured, and every gate holds.")
+    assert "Not passing" not in text
