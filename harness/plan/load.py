@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
@@ -75,19 +75,24 @@ def model_suite(files: Sequence[Path], metrics: Collection[str] | None = None) -
     return _suite(document, "model", Catalogue(Path.cwd()), metrics), text
 
 
-def marker_suite(model: str, delegate: str, folders: Sequence[Path], where: str) -> Suite:
+def marker_suite(model: str, delegate: str | Mapping[str, object], folders: Sequence[Path], where: str) -> Suite:
     """A suite of one model and one delegate, for a test of the user's own, which judges the outputs itself.
 
     Args:
         model: a name, or a path relative to one of `folders`.
-        delegate: a name from `ON_THE_SPOT`.
+        delegate: a name from `ON_THE_SPOT`, or a delegate's keys as in a suite; its name is then made of their values.
         folders: where to look, in this order; the last one's `models/` is searched for names.
         where: "file::test"; the file names the suite.
 
     Raises:
         UsageError: for an unknown delegate, and for a model that is not exactly one file.
     """
-    if delegate not in ON_THE_SPOT:
+    if isinstance(delegate, Mapping):
+        name = slug("-".join(str(value) for value in delegate.values()))
+        delegates = {name: json.dumps(dict(delegate), default=str)}
+    elif delegate in ON_THE_SPOT:
+        delegates = {delegate: ON_THE_SPOT[delegate]}
+    else:
         raise UsageError(f"{where}: no delegate called '{delegate}'{suggest(delegate, ON_THE_SPOT, 'there are')}")
     catalogues = [Catalogue(folder, folders[-1]) for folder in folders]
     paths = next(filter(None, (catalogue.find(model) for catalogue in catalogues)), [])
@@ -95,12 +100,12 @@ def marker_suite(model: str, delegate: str, folders: Sequence[Path], where: str)
         raise UsageError(f"{where}: {catalogues[-1].unknown(model, repr(model), hint=True)}")
     if len(paths) > 1:
         raise UsageError(f"{where}: '{model}' means {len(paths)} files; a test is about one")
-    text = _text(paths, [delegate], gates='gates: {"*": {nonfinite: 0}}\n')
+    text = _text(paths, delegates, gates='gates: {"*": {nonfinite: 0}}\n')
     document = parse(text, where, version=VERSION, environ={})
     return _suite(document, slug(Path(where.split("::", maxsplit=1)[0]).stem), catalogues[-1], None)
 
 
-def _text(files: Sequence[Path], delegates: Iterable[str], gates: str) -> str:
+def _text(files: Sequence[Path], delegates: Mapping[str, str], gates: str) -> str:
     """The YAML of a quick suite."""
     lines = []
     names: set[str] = set()
@@ -112,7 +117,7 @@ def _text(files: Sequence[Path], delegates: Iterable[str], gates: str) -> str:
             name = f"{slug(path.stem)}-{number}"
         names.add(name)
         lines.append(f"  - {entry if number == 1 else f'{{model: {entry}, name: {name}}}'}\n")
-    entries = [f"  {name}: {ON_THE_SPOT[name]}\n" for name in delegates]
+    entries = [f"  {name}: {text}\n" for name, text in delegates.items()]
     return f"version: 1\nprofile: quick\nmodels:\n{''.join(lines)}delegates:\n{''.join(entries)}{gates}"
 
 

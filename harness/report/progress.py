@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Protocol
 
 from rich.cells import cell_len, set_cell_size
@@ -22,6 +23,8 @@ from harness.report import figures, words
 from harness.report.terminal import STYLES
 
 _REFRESH_PER_SECOND = 1.0  # the machine that is measured may be the one that draws
+
+_REASON_WIDTH = 100  # characters; the whole reason stands in the list at the end
 
 
 class Progress(Protocol):
@@ -119,7 +122,7 @@ def _finished_text(row: CellRow) -> str:
     elif (difference := figures.worst(row, "max_abs")) is not None:
         parts.append(f"max {figures.format_error(difference)}")
     if row["outcome"] not in GOOD:
-        parts.append(words.reason(row))
+        parts.append(shorten(words.reason(row), _REASON_WIDTH, placeholder=" …"))
     return "  ".join(parts)
 
 
@@ -201,7 +204,7 @@ class LiveProgress:
         """See `Progress`."""
         with self._lock:
             self._pace = Pace(dict(planned), dict(machines or {}))
-        self._live.start()
+        self._live.start(refresh=True)
 
     def cell_started(self, id: str, device: str) -> None:
         """See `Progress`."""
@@ -246,7 +249,7 @@ class LiveProgress:
         finally:
             if running:
                 self._live = self._new_live()
-                self._live.start()
+                self._live.start(refresh=True)
 
     def _print(self, line: Text) -> None:
         self._console.print(line, highlight=False)

@@ -157,7 +157,7 @@ def advice(row: CellRow, delegates: Delegates) -> str:
             refused = row["delegation"] is not None and row["delegation"]["unsupported_ops"]
             if refused and entry.get("fallback") != "partial":
                 return "replace these operations in the model, or let the CPU take them (fallback: partial)"
-            return "ship another delegate for this model on this device"
+            return "if this was to be expected, nothing; `expect: measured` makes it a failure"
         case "ERROR":
             return _advice_error(row)
         case "TIMEOUT":

@@ -38,11 +38,15 @@ class ReportError(OSError):
     """
 
     def __init__(self, written: list[Path], failures: list[tuple[Path, Exception]]) -> None:
-        lines = [f"{path}: {error.strerror if isinstance(error, OSError) else error!r}" for path, error in failures]
+        lines = [f"{path}: {_words(error)}" for path, error in failures]
         kept = ", ".join(path.name for path in written) or "nothing"
         super().__init__(f"could not write {'; '.join(lines)} (written: {kept})")
         self.written = written
         self.failures = failures
+
+
+def _words(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def write_all(matrix: Matrix, folder: Path) -> list[Path]:

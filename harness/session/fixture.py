@@ -89,17 +89,14 @@ def measured_cell(request: pytest.FixtureRequest) -> MeasuredCell:
 
 
 def parametrize(metafunc: pytest.Metafunc, marker: pytest.Mark, lab: LabSession) -> None:
-    """Run a test with a `cell` marker once for each device of the lab."""
+    """Run a test with a `cell` marker once for each device of the lab. Raises UsageError for a wrong marker."""
     where = f"{metafunc.definition.path.name}::{metafunc.definition.name}"
     unknown = [key for key in marker.kwargs if key not in _KEYS]
     if marker.args or unknown or set(_KEYS) - set(marker.kwargs):
-        raise pytest.UsageError(f"{where}: the marker is written cell(model=..., delegate=...)")
+        raise UsageError(f"{where}: the marker is written cell(model=..., delegate=...)")
     folders = (metafunc.definition.path.parent, lab.root)
-    try:
-        suite = marker_suite(marker.kwargs["model"], marker.kwargs["delegate"], folders, where)
-        cells = expand(suite, list(lab.specs.values()))
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
+    suite = marker_suite(marker.kwargs["model"], marker.kwargs["delegate"], folders, where)
+    cells = expand(suite, list(lab.specs.values()))
     lab.add_suite(suite)
     lab.add_cells(cells)
     metafunc.parametrize("cell", cells, indirect=True, ids=[f"{cell.device}:{cell.delegate.name}" for cell in cells])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -17,7 +18,7 @@ from harness.errors import UsageError
 from harness.lab.inventory import open_inventory
 from harness.measure.gates import METRICS
 from harness.measure.verdict import exit_code
-from harness.plan.cell import Cell, Outcome
+from harness.plan.cell import Accelerator, Cell, Outcome
 from harness.plan.expand import add_partners
 from harness.plan.load import load_suite, model_suite
 from harness.plan.row import Matrix
@@ -50,6 +51,8 @@ def activate(config: pytest.Config) -> None:
         lab = LabSession(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+    for accelerator in get_args(Accelerator):
+        config.addinivalue_line("markers", f"{accelerator}: a cell that asks for the {accelerator.upper()}")
     config.pluginmanager.register(lab, "harness-lab")
 
 
@@ -69,6 +72,7 @@ class LabSession:
         self._suites: dict[Path, Suite] = {}
         self._known: dict[str, Cell] = {}
         self._shown: set[str] = set()
+        self._measuring = False
         # pytest's rootdir is of no use without a configuration file: the path behind --devices moves it.
         self.root = config.inipath.parent if config.inipath else config.invocation_params.dir
         self._reports = Path(config.getoption("harness_reports") or self.root / "reports")
@@ -112,8 +116,13 @@ class LabSession:
         from harness.session.fixture import parametrize
 
         marker = metafunc.definition.get_closest_marker("cell")
-        if marker is not None:
+        if marker is None:
+            return
+        try:
             parametrize(metafunc, marker, self)
+        except UsageError as error:
+            self.collection_errors.append(str(error))
+            metafunc.parametrize("cell", [], indirect=True)
 
     def pytest_collection_modifyitems(self) -> None:
         """After everything was collected: broken suites end the run before anything is measured."""
@@ -204,16 +213,17 @@ class LabSession:
             console.finished(result, done, len(cells))
 
         reason = "the harness failed"
+        self._measuring = True
         run.start()
         console.start(cells, run.machines)
         try:
             loop.run_items(session, waiting, others, run.finished, on_finished)
             reason = ""
+        except (session.Failed, session.Interrupted) as stop:  # the latter is a KeyboardInterrupt
+            reason = str(stop)
+            raise
         except KeyboardInterrupt:
             reason = "interrupted by the user"
-            raise
-        except (session.Failed, session.Interrupted) as stop:
-            reason = str(stop)
             raise
         finally:
             if reason:
@@ -227,6 +237,7 @@ class LabSession:
         matrix = run.matrix(baseline)
         run.drop_passing_outputs()
         console.stop()
+        self._measuring = False
         self.matrix = matrix
         if self.folder is None:
             return
@@ -251,8 +262,9 @@ class LabSession:
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """No dots where our own progress lines are."""
-        quiet = self.config.option.verbose == 0 and report.nodeid in self._shown and not hasattr(report, "wasxfail")
-        if not quiet or (report.passed and report.when != "call"):
+        if not self._measuring or self.config.option.verbose != 0 or report.nodeid not in self._shown:
+            return None
+        if hasattr(report, "wasxfail") or (report.passed and report.when != "call"):
             return None
         return report.outcome, "", ""
 

@@ -7,31 +7,40 @@ import struct
 
 import pytest
 
+from harness.devices.local import host_target
 from tests.session.conftest import Lab
 
 USAGE = pytest.ExitCode.USAGE_ERROR
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "words"),
-    [
-        ("devices.yaml", "version: 1\ndevices:\n  - {name: box, kind: locl}\n", "*devices.yaml:3*kind*did you mean 'local'*"),
-        ("devices.yaml", "version: 1\ndevices:\n  - {name: box, kind: local, lables: [a]}\n", "*devices.yaml:3*lables*did you mean 'labels'*"),
-        ("devices.yaml", "version: 1\ndevices: [\n", "*devices.yaml:*"),
-        ("devices.yaml", "version: 1\ndevices:\n  - {name: a, kind: local}\n  - {name: a, kind: local}\n", "*devices.yaml:4*"),
-        ("suites/smoke.yaml", "version: 1\nmodels: [ad]\ndelegates: {cpu: {accelerator: cpu}}\n", "*smoke.yaml:2*'ad'*did you mean 'add'*"),
-        ("suites/smoke.yaml", "version: 1\nmodels: [add]\ndelegates: {cpu: {acelerator: cpu}}\n", "*smoke.yaml:3*acelerator*did you mean 'accelerator'*"),
-        ("suites/smoke.yaml", "version: 1\nmodels: [add]\ndelegates: {cpu: {accelerator: cpu}}\ngates: {cpu: {max_ab: 1}}\n", "*smoke.yaml:4*max_ab*did you mean 'max_abs'*"),
-        ("suites/smoke.yaml", "", "*smoke.yaml*"),
-    ],
-)  # fmt: skip
-def test_broken_files_are_usage_errors_with_file_and_line(lab: Lab, file: str, text: str, words: str) -> None:
+LOCAL = "version: 1\ndevices:\n  - {name: a, kind: local}\n"
+SUITE = "version: 1\nmodels: [add]\ndelegates: {cpu: {accelerator: cpu}}\n"
+BROKEN = {
+    "unknown kind": ("devices.yaml", LOCAL.replace("local", "locl"), ":3*kind*did you mean 'local'"),
+    "unknown key": ("devices.yaml", LOCAL.replace("}", ", lables: [a]}"), ":3*lables*did you mean 'labels'"),
+    "malformed": ("devices.yaml", "version: 1\ndevices: [\n", ":"),
+    "duplicate name": ("devices.yaml", LOCAL + "  - {name: a, kind: local}\n", ":4"),
+    "unknown model": ("suites/smoke.yaml", SUITE.replace("add", "ad"), ":2*'ad'*did you mean 'add'"),
+    "unknown delegate key": (
+        "suites/smoke.yaml",
+        SUITE.replace("acc", "ac"),
+        ":3*acelerator*did you mean 'accelerator'",
+    ),
+    "unknown gate": ("suites/smoke.yaml", SUITE + "gates: {cpu: {max_ab: 1}}\n", ":4*max_ab*did you mean 'max_abs'"),
+    "unknown delegate": ("suites/smoke.yaml", SUITE + "gates: {gpu: {max_abs: 1}}\n", ":4*gpu"),
+    "empty": ("suites/smoke.yaml", "", ""),
+}
+
+
+@pytest.mark.parametrize("mistake", BROKEN)
+def test_broken_files_are_usage_errors_with_file_and_line(lab: Lab, mistake: str) -> None:
+    file, text, words = BROKEN[mistake]
     lab.models("add")
     lab.suite()
     lab.write(file, text)
     result = lab.run()
     assert result.ret == USAGE
-    result.stderr.fnmatch_lines([words])
+    result.stderr.fnmatch_lines([f"*{file}{words}*"])
     assert "Traceback" not in result.stderr.str() + result.stdout.str()
     assert not (lab.path / "reports").exists()
 
@@ -84,9 +93,9 @@ RUNNERS = {
     "crashes": ("kill -SEGV $$", "ERROR", "signal 11"),
     "is killed": ("kill -9 $$", "ERROR", "signal 9"),
     "says nothing": ("exit 0", "ERROR", "left no result; exit code 0"),
-    "writes half a result": ("printf '{\"schema\": 1, \"run' > out/result.json", "ERROR", "truncated"),
+    "writes half a result": ('printf \'{"schema": 1, "run\' > out/result.json', "ERROR", "truncated"),
     "writes an old result": (
-        "printf '{\"schema\": 1, \"run_id\": \"old\", \"status\": \"ok\"}' > out/result.json",
+        'printf \'{"schema": 1, "run_id": "old", "status": "ok"}\' > out/result.json',
         "ERROR",
         "stale",
     ),
@@ -100,9 +109,8 @@ def test_a_runner_that_misbehaves(lab: Lab, fault: str) -> None:
     lab.models("add")
     runner = lab.write("runner.sh", f"#!/bin/sh\n{script}\n")
     runner.chmod(runner.stat().st_mode | stat.S_IXUSR)
-    targets = ", ".join(f"{target}: {{path: runner.sh}}" for target in ("x86_64-linux", "aarch64-linux", "aarch64-macos"))
-    devices = "devices:\n  - {name: box, kind: local}\n"
-    lab.write("devices.yaml", f"version: 1\nrunners: {{delegate_bench: {{{targets}}}}}\n{devices}")
+    runners = f"runners: {{delegate_bench: {{{host_target()}: {{path: runner.sh}}}}}}\n"
+    lab.write("devices.yaml", f"version: 1\n{runners}devices:\n  - {{name: box, kind: local}}\n")
     lab.suite("limits: {deadline: 2s}\n")
     assert lab.inline().ret == 1
     (cell,) = lab.matrix["cells"]
@@ -139,4 +147,3 @@ def test_an_unknown_runtime_is_an_error_of_class_config(lab: Lab) -> None:
     old = next(cell for cell in lab.matrix["cells"] if cell["delegate"] == "old")
     assert (old["outcome"], old["error"]["class"]) == ("ERROR", "config")
     assert "litrt" in old["reason"]
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -16,14 +15,13 @@ import pytest
 from tests.session.conftest import Lab
 
 
-
 def running(folder: Path) -> list[str]:
     """Command lines of processes that work for a lab in this folder's reports, by the run ids in its artifacts."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             text = entry.read_bytes().replace(b"\0", b" ").decode()
-            link = os.readlink(entry.parent / "cwd")
+            link = str((entry.parent / "cwd").readlink())
         except OSError:
             continue
         if "--run-id" in text and ("harness-job" in link or str(folder) in text):

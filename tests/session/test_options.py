@@ -6,7 +6,7 @@ import pytest
 
 from tests.session.conftest import Lab
 
-TWO = "delegates:\n  cpu: {accelerator: cpu}\n  slow: {accelerator: cpu}\n"
+TWO = "delegates:\n  good: {accelerator: cpu}\n  slow: {accelerator: cpu}\n"
 SLOW_FAILS = "gates: {slow: {median_us: 1.0e-6}}\n"
 
 
@@ -19,8 +19,8 @@ def two(lab: Lab) -> Lab:
 
 
 def test_k_selects_by_model_device_and_delegate(two: Lab) -> None:
-    assert two.inline("-k", "mul and cpu").ret == 0
-    assert set(two.outcomes) == {"mul[box:cpu]"}
+    assert two.inline("-k", "mul and good").ret == 0
+    assert set(two.outcomes) == {"mul[box:good]"}
 
 
 def test_m_selects_by_accelerator(lab: Lab) -> None:
@@ -31,15 +31,15 @@ def test_m_selects_by_accelerator(lab: Lab) -> None:
 
 
 def test_a_node_id_selects_one_cell(two: Lab) -> None:
-    result = two.inline("suites/smoke.yaml::mul[box:cpu]")
+    result = two.inline("suites/smoke.yaml::mul[box:good]")
     result.assert_outcomes(passed=1)
-    assert set(two.outcomes) == {"mul[box:cpu]"}
+    assert set(two.outcomes) == {"mul[box:good]"}
 
 
 def test_collect_only_measures_nothing(two: Lab) -> None:
     result = two.inline("--collect-only", "-q")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["suites/smoke.yaml::add?box:cpu?", "*4 tests collected*"])
+    result.stdout.fnmatch_lines(["suites/smoke.yaml::add?box:good?", "*4 tests collected*"])
     assert not (two.path / "reports").exists()
 
 
@@ -54,7 +54,7 @@ def test_x_stops_after_the_first_failure_and_accounts_for_every_cell(two: Lab) -
     assert result.ret == 1
     result.assert_outcomes(passed=1, failed=1)
     outcomes = two.outcomes
-    assert (outcomes["add[box:cpu]"], outcomes["add[box:slow]"]) == ("PASS", "FAIL")
+    assert (outcomes["add[box:good]"], outcomes["add[box:slow]"]) == ("PASS", "FAIL")
     assert len(outcomes) == 4
     assert outcomes["mul[box:slow]"] == "NOT_RUN"
     summary = two.matrix["summary"]
@@ -84,18 +84,18 @@ def test_ff_measures_the_failed_cells_first(two: Lab) -> None:
 def test_sw_continues_at_the_failed_cell(two: Lab) -> None:
     two.inline("--sw")
     result = two.inline("--sw")
-    assert "add[box:cpu]" not in two.outcomes
+    assert "add[box:good]" not in two.outcomes
     assert result.ret != 0
 
 
 def test_v_shows_a_line_per_cell_and_q_shows_dots(two: Lab) -> None:
-    two.inline("-v", "-k", "cpu").stdout.fnmatch_lines(["suites/smoke.yaml::add?box:cpu? PASSED*"])
-    two.inline("-q", "-k", "cpu").stdout.fnmatch_lines([".. *"])
+    two.inline("-v", "-k", "good").stdout.fnmatch_lines(["suites/smoke.yaml::add?box:good? PASSED*"])
+    two.inline("-q", "-k", "good").stdout.fnmatch_lines([".. *"])
 
 
 def test_normal_output_has_a_progress_line_per_cell_and_the_matrix(two: Lab) -> None:
-    result = two.inline("-k", "cpu")
-    result.stdout.fnmatch_lines(["?1/2? PASS *add box:cpu*", "?2/2? PASS *mul box:cpu*", "*= matrix =*", "*add*"])
+    result = two.inline("-k", "good")
+    result.stdout.fnmatch_lines(["?1/2? PASS *add box:good*", "?2/2? PASS *mul box:good*", "*= matrix =*", "*add*"])
 
 
 def test_pdb_stops_at_the_failing_cell(two: Lab) -> None:
@@ -130,7 +130,7 @@ def test_python_tests_beside_cells_run_after_them(two: Lab) -> None:
             assert len((run / "cells.jsonl").read_text().splitlines()) == 3
         """
     )
-    result = two.inline("test_it.py", "suites/smoke.yaml", "-k", "cpu or done")
+    result = two.inline("test_it.py", "suites/smoke.yaml", "-k", "good or done")
     result.assert_outcomes(passed=3)
 
 
@@ -154,4 +154,4 @@ def test_fixtures_of_every_scope_survive_completion_order(two: Lab) -> None:
             assert made == [1]
         """
     )
-    two.inline(".", "suites/smoke.yaml", "-k", "cpu or test_one").assert_outcomes(passed=6)
+    two.inline(".", "suites/smoke.yaml", "-k", "good or test_one or test_two").assert_outcomes(passed=6)

@@ -75,7 +75,9 @@ def test_a_failing_gate_fails_its_item_and_says_why(lab: Lab) -> None:
     result = lab.inline()
     assert result.ret == 1
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*FAIL: median_us * > 1e-06*", "*gate median_us: * FAIL*", "command: delegate_bench *"])
+    result.stdout.fnmatch_lines(
+        ["*FAIL: median_us * > 1e-06*", "*gate median_us: * FAIL*", "command: delegate_bench *"]
+    )
     assert lab.matrix["summary"]["verdict"] == "FAIL"
 
 
@@ -94,7 +96,8 @@ def test_outputs_of_passing_cells_are_dropped_and_those_of_failures_kept(lab: La
 def test_rounds_of_a_models_cells_are_interleaved_there_and_back(lab: Lab) -> None:
     lab.models("add", "mul")
     delegates = "delegates:\n  a: {accelerator: cpu}\n  b: {accelerator: cpu, threads: 2}\n"
-    lab.write("suites/smoke.yaml", f"version: 1\nmodels: [add, mul]\n{delegates}runs: {{rounds: 2, count: 2, min_seconds: 0}}\n")
+    runs = "runs: {rounds: 2, count: 2, min_seconds: 0, warmup: {count: 0, min_seconds: 0}}\n"
+    lab.write("suites/smoke.yaml", f"version: 1\nmodels: [add, mul]\n{delegates}{runs}")
     lab.inline()
     lines = [json.loads(line) for line in (lab.folder / "cells.jsonl").read_text().splitlines()]
     order = [(line["cell"].partition("::")[2][:3], line["cell"][-2], line["round"]) for line in lines[1:]]

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from harness.report.terminal import Surface, render, surface_of
+from tests.report import sample
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Stream(io.TextIOWrapper):
+    """A stream that says of itself what a terminal would."""
+
+    def __init__(self, tty: bool, encoding: str = "utf-8") -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self._tty = tty
+
+    def isatty(self) -> bool:
+        return self._tty
+
+
+@pytest.mark.parametrize("width", [40, 80, 140, 200])
+@pytest.mark.parametrize("colour", [False, True])
+def test_no_line_is_wider_than_the_terminal(width: int, colour: bool) -> None:
+    text = render(sample.make_matrix(), Surface(width, colour))
+    assert max(cell_len(line) for line in ANSI.sub("", text).splitlines()) <= width
+
+
+def test_every_cell_stands_in_the_matrix_even_at_80_columns() -> None:
+    matrix = sample.make_matrix()
+    table = render(matrix, Surface(80)).split("Not passing")[0]
+    for row in matrix["cells"]:
+        assert row["outcome"] in table
+    assert table.count("PASS") == sum(row["outcome"] == "PASS" for row in matrix["cells"])
+    assert "mobilenet_v1_1.0_224 " in table
+
+
+def test_devices_stand_side_by_side_when_there_is_room_and_in_blocks_when_not() -> None:
+    narrow, wide = (render(sample.make_matrix(), Surface(width)) for width in (80, 150))
+    assert narrow.count("\nmodel ") == 2
+    assert wide.count("\nmodel ") == 1
+
+
+def test_a_device_with_too_many_delegates_is_cut_into_blocks() -> None:
+    rows = [sample.cell_row(delegate=f"gpu-variant-{number}") for number in range(8)]
+    text = render(sample.matrix_of(rows), Surface(80))
+    assert all(f"gpu-variant-{number}" in text for number in range(8))
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_cell_shows_outcome_median_speedup_and_difference() -> None:
+    row = sample.cell_row(median_us=4_110.0, speedup=3.04, of_range=2.4e-3, rounds=1)
+    assert row["latency"] is not None
+    row["latency"]["median_us"] = 4_110.0
+    lines = render(sample.matrix_of([row]), Surface(80)).splitlines()
+    upper = next(index for index, line in enumerate(lines) if line.startswith("blazeface"))
+    assert re.search(r"PASS +4\.11$", lines[upper])
+    assert re.search(r"3\.0x +0\.24%$", lines[upper + 1])
+
+
+def test_outcomes_are_words_in_colour_and_without() -> None:
+    coloured, plain = (render(sample.make_matrix(), Surface(80, colour)) for colour in (True, False))
+    assert "\x1b[" in coloured
+    assert "\x1b" not in plain
+    assert ANSI.sub("", coloured) == plain
+
+
+def test_what_is_not_passing_is_listed_worst_first_with_reason_and_advice() -> None:
+    listed = render(sample.make_matrix(), Surface(120)).split("Not passing, worst first\n")[1]
+    words = re.findall(r"^([A-Z_]+)[* ]", listed, re.MULTILINE)
+    assert words[:7] == ["FAIL", "FAIL", "FAIL", "ERROR", "TIMEOUT", "NOT_RUN", "UNSUPPORTED"]
+    assert "1240 of 36864 output values are NaN or infinite" in listed
+    assert "next: compare with fp32" in listed
+    assert "log: artifacts/yamnet-" in listed
+
+
+def test_devices_carry_their_adapter_and_marks() -> None:
+    matrix = sample.make_matrix()
+    matrix["devices"][1]["emulated"] = True
+    text = render(matrix, Surface(120))
+    assert re.search(
+        r"^this-machine  local, .*SwiftShader Device \(Subzero\) \[software adapter\]$", text, re.MULTILINE
+    )
+    assert re.search(r"^pixel-8 +android, .*Mali-G715 \[emulated\]$", text, re.MULTILINE)
+
+
+def test_marks_are_explained_only_where_they_occur() -> None:
+    text = render(sample.make_matrix(), Surface(80))
+    assert "FAIL*" in text
+    assert "* fails under a waiver" in text
+    assert "PASS+" in text
+    assert "+ helper" in text
+    assert "PASS?" in text
+    assert "? timing void" in text
+    clean = render(sample.matrix_of([sample.cell_row()]), Surface(80))
+    assert "waiver" not in clean
+    assert "helper" not in clean
+    assert "Not passing" not in clean
+
+
+def test_the_verdict_comes_last_with_the_way_to_the_report() -> None:
+    lines = render(sample.make_matrix(), Surface(140), Path("reports/run-1")).splitlines()
+    assert lines[-1] == "report: reports/run-1/index.html"
+    assert any(line.startswith("FAIL  2 cells do not hold their gates") for line in lines[-6:])
+
+
+def test_a_long_path_to_the_report_is_never_broken() -> None:
+    folder = Path("reports") / ("x" * 90)
+    assert render(sample.make_matrix(), Surface(80), folder).splitlines()[-1] == f"{folder}/index.html"
+
+
+def test_ascii_terminals_get_ascii_of_the_same_width() -> None:
+    matrix = sample.make_matrix()
+    matrix["devices"][0]["adapter"] = "模拟器 GPU"
+    text = render(matrix, Surface(80, unicode=False))
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_device_cannot_write_control_codes_to_the_terminal() -> None:
+    matrix = sample.make_matrix()
+    matrix["devices"][0]["adapter"] = "evil\x1b]0;title\x07\x1b[2J"
+    matrix["cells"][0] |= {"outcome": "FAIL", "reason": "a\rb\x1b[31m"}
+    assert "\x1b" not in render(matrix, Surface(80))
+
+
+def test_a_huge_run_is_summed_up_instead_of_printed() -> None:
+    rows = [sample.cell_row(f"m{model}", f"d{device}") for model in range(30) for device in range(30)]
+    text = render(sample.matrix_of(rows), Surface(80))
+    assert len(text.splitlines()) < 60
+    assert "and 10 more devices" in text
+    assert "900 cells: 900 PASS" in text
+
+
+@pytest.mark.parametrize(
+    ("tty", "environ", "colour"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (True, {}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_colour_only_where_it_is_wanted(tty: bool, environ: dict[str, str], colour: bool) -> None:
+    assert surface_of(Stream(tty), environ).colour is colour
+
+
+@pytest.mark.parametrize(
+    ("encoding", "unicode"), [("utf-8", True), ("UTF8", True), ("ascii", False), ("latin-1", False)]
+)
+def test_characters_follow_the_encoding(encoding: str, unicode: bool) -> None:
+    assert surface_of(Stream(True, encoding), {}).unicode is unicode
+
+
+def test_width_comes_from_columns_else_80() -> None:
+    assert surface_of(Stream(False), {"COLUMNS": "132"}).width == 132
+    assert surface_of(Stream(False), {}).width == 80
+    assert surface_of(Stream(False), {"COLUMNS": "7"}).width == 40
