@@ -26,7 +26,7 @@ TFLITE_RUNTIME = ("tflite-runtime==2.14.0", "numpy==1.26.4")
 
 def main(arguments: Sequence[str]) -> int:
     """Prepare the environment, run the command; the exit code is the command's."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - to say so in words
         print("Python 3.10 or newer is needed; this is", sys.version.split()[0], file=sys.stderr)
         return 2
     if not arguments or arguments[0] in ("-h", "--help"):

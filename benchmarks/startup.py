@@ -44,9 +44,7 @@ def write_cells(folder: Path) -> None:
         (folder / "models" / f"model_{number:03}.tflite").write_bytes(source.read_bytes())
     devices = "".join(f"  - {{name: device-{number:02}, kind: local}}\n" for number in range(DEVICES))
     (folder / "devices.yaml").write_text(f"version: 1\ndevices:\n{devices}")
-    delegates = "".join(
-        f"  cpu-{number}: {{accelerator: cpu, threads: {number + 1}}}\n" for number in range(DELEGATES)
-    )
+    delegates = "".join(f"  cpu-{number}: {{accelerator: cpu, threads: {number + 1}}}\n" for number in range(DELEGATES))
     (folder / "suites" / "big.yaml").write_text(f"version: 1\nmodels: ['model_*']\ndelegates:\n{delegates}")
 
 

@@ -74,7 +74,7 @@ def _report(options: argparse.Namespace) -> int:
     found = matrix.load(options.run_folder)
     folder = options.run_folder if options.run_folder.is_dir() else options.run_folder.parent
     if options.write:
-        for path in write.write_all(found, folder):
+        for path in write.write_views(found, folder):
             print(path)
         return 0
     print(terminal.render(found, terminal.surface_of(sys.stdout, os.environ), folder), end="")

@@ -171,8 +171,8 @@ static void listen_for_signals(void) {
   signal(SIGPIPE, SIG_IGN);  // nobody has to read the progress
   signal(SIGCHLD, on_signal);
   signal(SIGTERM, on_signal);
-  signal(SIGINT, on_signal);
-  signal(SIGHUP, on_signal);
+  if (signal(SIGINT, on_signal) == SIG_IGN) signal(SIGINT, SIG_IGN);
+  if (signal(SIGHUP, on_signal) == SIG_IGN) signal(SIGHUP, SIG_IGN);  // under nohup
 }
 
 // Runs the child, which writes to `log`, and returns the exit code of the whole.

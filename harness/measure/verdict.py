@@ -42,10 +42,10 @@ def summarise(
     required_devices_absent: Sequence[str],
     must_measure: Collection[str] = frozenset(),
 ) -> SummaryRow:
-    """Count outcomes and decide the verdict; helper cells are not counted.
+    """Count outcomes and decide the verdict. Helper cells are counted, but have no part in the verdict.
 
     Args:
-        cells: all planned cells, each once.
+        cells: all planned cells, helpers included, each once.
         coverage: share of each model's planned cells that must be measured, 0 to 1.
         required_devices_absent: names of required devices that were not there.
         must_measure: ids of cells with `expect: measured`.
@@ -55,8 +55,11 @@ def summarise(
     """
     planned = _planned(cells)
     counts = Counter(Outcome(cell["outcome"]) for cell in planned)
+    selected = [cell for cell in planned if cell["role"] == "cell"]
+    verdict, reasons = _decide(selected, coverage, required_devices_absent, must_measure)
     summary: SummaryRow = {
-        "verdict": _decide(planned, coverage, required_devices_absent, must_measure)[0],
+        "verdict": verdict,
+        "reasons": reasons,
         "planned": len(planned),
         "pass": counts[Outcome.PASS],
         "marginal": counts[Outcome.MARGINAL],
@@ -72,18 +75,8 @@ def summarise(
     return summary
 
 
-def reasons(
-    cells: Iterable[CellRow],
-    coverage: float,
-    required_devices_absent: Sequence[str],
-    must_measure: Collection[str] = frozenset(),
-) -> list[str]:
-    """Why the verdict is not PASS, one sentence each; empty for PASS. Arguments and errors as `summarise`."""
-    return _decide(_planned(cells), coverage, required_devices_absent, must_measure)[1]
-
-
 def _planned(cells: Iterable[CellRow]) -> list[CellRow]:
-    planned = [cell for cell in cells if cell["role"] == "cell"]
+    planned = list(cells)
     twice = [name for name, count in Counter(cell["id"] for cell in planned).items() if count > 1]
     if twice:
         raise ValueError(f"cells counted more than once: {', '.join(twice)}")

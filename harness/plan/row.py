@@ -276,7 +276,8 @@ class SuiteRow(TypedDict):
     gates: dict[str, dict[str, float]]
 
 
-# Counts over cells of role "cell"; planned = sum of the outcomes; `waived` counts within `fail`.
+# Counts over all cells, helpers included; planned = sum of the outcomes; `waived` counts within `fail`.
+# `reasons` says why the verdict is not PASS, which only cells of role "cell" decide.
 SummaryRow = TypedDict(
     "SummaryRow",
     {
@@ -290,6 +291,7 @@ SummaryRow = TypedDict(
         "error": int,
         "timeout": int,
         "not_run": int,
+        "reasons": NotRequired[list[str]],
     },
 )
 

@@ -104,8 +104,6 @@ def _place(location: tuple[int | str, ...]) -> str:
 def check_sums(matrix: Matrix) -> None:
     """Check that every planned cell has exactly one outcome.
 
-    `summary` counts rows of role "cell" (see `harness.plan.row`); helpers are rows, but not counted.
-
     Raises:
         MatrixError: the outcomes do not add up to `planned`, the rows are not those that were counted, or an
             id occurs twice.
@@ -114,7 +112,7 @@ def check_sums(matrix: Matrix) -> None:
     total = sum(counts.values())
     if total != planned:
         raise MatrixError(f"{planned} cells were planned, but the outcomes add up to {total}: {counts_text(counts)}")
-    rows = Counter(row["outcome"] for row in matrix["cells"] if row["role"] == "cell")
+    rows = Counter(row["outcome"] for row in matrix["cells"])
     wrong = [
         f"{outcome.value}: {counts[outcome]} in the summary, {rows[outcome.value]} rows"
         for outcome in Outcome

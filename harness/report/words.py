@@ -54,7 +54,7 @@ def counts_line(summary: SummaryRow) -> str:
 def headline(matrix: Matrix) -> str:
     """One sentence on why the verdict is what it is."""
     summary = matrix["summary"]
-    refused = [row for row in matrix["cells"] if row["role"] == "cell" and row["outcome"] == Outcome.UNSUPPORTED.value]
+    refused = [row for row in matrix["cells"] if row["outcome"] == Outcome.UNSUPPORTED.value]
     lost = sum(map(_lost, refused))
     demanded = sum(not _lost(row) and _entry(row, matrix["delegates"]).get("expect") == "measured" for row in refused)
     against = [
@@ -74,8 +74,7 @@ def headline(matrix: Matrix) -> str:
     if summary["verdict"] == "PASS":
         return f"{measured}, and every gate holds{' or is waived' if summary['waived'] else ''}{_tail(besides)}."
     if summary["verdict"] == "INCOMPLETE":
-        shortfall = _join(against) if against else "less than the coverage asked for, or a required device is absent"
-        return f"{measured}: {shortfall}."
+        return f"{measured}: {_join(against) if against else '; '.join(summary.get('reasons', []))}."
     text = _join(against) if against else measured
     return f"{text[0].upper()}{text[1:]}{'' if against else _tail(besides)}."
 

@@ -73,8 +73,7 @@ class LabSession:
         self._known: dict[str, Cell] = {}
         self._shown: set[str] = set()
         self._measuring = False
-        # pytest's rootdir is of no use without a configuration file: the path behind --devices moves it.
-        self.root = config.inipath.parent if config.inipath else config.invocation_params.dir
+        self.root = _project(config)
         self._reports = Path(config.getoption("harness_reports") or self.root / "reports")
         baseline = config.getoption("harness_baseline")
         self._baseline_path = Path(baseline) if baseline else None
@@ -244,7 +243,7 @@ class LabSession:
         try:
             write_all(matrix, self.folder)
             point_latest(self._reports, self.folder)
-        except (OSError, UsageError) as error:
+        except (OSError, ValueError) as error:
             console.problem(f"the report is not complete: {error}")
 
     # -- what pytest says ----------------------------------------------------------------------------------
@@ -287,6 +286,17 @@ class LabSession:
         """Exit code 0 needs the verdict PASS and at least one measured cell."""
         if self.matrix is not None and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = exit_code(self.matrix["summary"], interrupted=False)
+
+
+def _project(config: pytest.Config) -> Path:
+    """The folder of the project that pytest runs in.
+
+    Not pytest's rootdir: a path behind `--devices` or `--model` moves that to wherever the path leads.
+    """
+    here = config.invocation_params.dir
+    if config.inipath is not None and (config.inipath.parent == here or config.inipath.parent in here.parents):
+        return config.inipath.parent
+    return here
 
 
 def wanted_cell(item: pytest.Item) -> Cell | None:

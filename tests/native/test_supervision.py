@@ -75,7 +75,7 @@ def test_a_hang_ends_at_the_time_limit(faked: Bench, fake_model: Path) -> None:
     clock = SystemClock()
     before = clock.monotonic()
     finished = faked.run(fake_model, "--timeout", "0.3", inputs=PAIR, env={"FAKE_LITERT": "hang_run"})
-    assert clock.monotonic() - before < 2
+    assert clock.monotonic() - before < 5
     assert (finished.error["kind"], finished.error["exit_code"]) == ("timeout", 31)
     assert finished.error["stage"] == "first_run"
     assert "options xnnpack" in finished.record["stderr_tail"]
@@ -106,7 +106,7 @@ def test_a_memory_bomb_is_ended_at_its_limit(bench: Bench, models: Path) -> None
     finished = bench.finish([*bench.command(model, *limits), "--input", *files])
     assert (finished.error["kind"], finished.error["exit_code"]) == ("memory", 32)
     assert str(limit) in finished.error["message"]
-    assert limit * 0.9 < finished.record["peak_rss_bytes"] < 2 * limit
+    assert limit * 0.9 < finished.record["peak_rss_bytes"] < 3 * limit
 
 
 def test_a_modest_run_stays_within_a_modest_limit(bench: Bench, models: Path) -> None:
@@ -126,6 +126,15 @@ def test_a_cancelled_run_says_so(faked: Bench, fake_model: Path, to_group: bool)
     error = faked.record()["error"]
     assert (error["kind"], error["exit_code"]) == ("cancelled", 33)
     assert error["stage"] == "first_run"
+
+
+def test_a_run_under_nohup_outlives_its_terminal(faked: Bench, fake_model: Path) -> None:
+    command = ["nohup", *faked.command(fake_model, inputs=PAIR)]
+    with started(faked, command, "stage first_run", FAKE_LITERT="hang_run") as process:
+        process.send_signal(signal.SIGHUP)
+        process.terminate()
+        assert process.wait(5) == 33
+    assert faked.record()["error"]["message"] == f"cancelled by signal {signal.SIGTERM.value}"
 
 
 @linux

@@ -282,11 +282,11 @@ def model_row(name: str) -> ModelRow:
 
 
 def summarise(rows: Sequence[CellRow], verdict: str, waived: int = 0) -> SummaryRow:
-    counts = Counter(row["outcome"] for row in rows if row["role"] == "cell")
+    counts = Counter(row["outcome"] for row in rows)
     count = {outcome: counts[outcome.value] for outcome in Outcome}
     return {
         "verdict": verdict,
-        "planned": len([row for row in rows if row["role"] == "cell"]),
+        "planned": len(rows),
         "pass": count[Outcome.PASS],
         "marginal": count[Outcome.MARGINAL],
         "fail": count[Outcome.FAIL],

@@ -9,7 +9,7 @@ from tests.report import sample
 def test_verdict_comes_first_then_counts_matrix_and_what_does_not_pass() -> None:
     text = markdown.render(sample.make_matrix())
     assert text.startswith("## FAIL: 2 cells do not hold their gates")
-    assert "35 cells: 25 PASS, 1 MARGINAL, 3 FAIL (1 waived)" in text
+    assert "36 cells: 26 PASS, 1 MARGINAL, 3 FAIL (1 waived)" in text
     assert text.index("| model |") < text.index("### Not passing")
     listed = re.findall(r"^- \*\*(\w+)\*\*", text, re.MULTILINE)
     assert listed == ["FAIL", "FAIL", "FAIL", "ERROR", "TIMEOUT", "NOT_RUN", "UNSUPPORTED"]

@@ -136,7 +136,7 @@ def test_a_speedup_gate_measures_its_deselected_partner_as_helper(lab: Lab) -> N
     assert roles == {"cpu": "helper", "ref": "cell"}
     ref = next(cell for cell in lab.matrix["cells"] if cell["delegate"] == "ref")
     assert ref["speedup"]["over"] == "smoke::conv_2d[box:cpu]"
-    assert lab.matrix["summary"]["planned"] == 1
+    assert lab.matrix["summary"]["planned"] == 2
 
 
 def test_same_device_cpu_as_reference(lab: Lab) -> None:
