@@ -140,7 +140,7 @@ typedef struct {
   Facts *facts;
   char cpu_options[128], gpu_options[128];  // sent to the runtime; empty: none
   void *environment, *model, *compiled;
-  bool can_fp16acc32;
+  bool can_choose_kernels, can_fp16acc32;
   Signature *signatures, *signature;
   size_t signature_count;
   Sample *samples;
@@ -222,7 +222,7 @@ void enter(Run *run, Stage stage);
 // runtime.c, model.c, compile.c, run.c: the child's steps, in this order
 void load_runtime(Run *run);
 void create_environment(Run *run);
-void check_accelerator(const Run *run);
+void check_choices(const Run *run);
 void load_model(Run *run);
 void select_signature(Run *run);
 const void **map_inputs(Run *run);  // samples x inputs

@@ -39,7 +39,7 @@ void enter(Run *run, Stage stage) { atomic_store(&run->facts->stage, (int)stage)
 _Noreturn void child_main(Run *run) {
   load_runtime(run);
   create_environment(run);
-  if (!run->options->describe) check_accelerator(run);
+  if (!run->options->describe) check_choices(run);
   load_model(run);
   if (run->options->describe) finish(run, NULL);
   select_signature(run);

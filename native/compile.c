@@ -19,36 +19,27 @@ static void add_text_options(Run *run, void *options, const char *id, const char
 static void judge_delegation(Run *run) {
   const Options *options = run->options;
   Facts *facts = run->facts;
-  if (options->accelerator != ACCELERATOR_CPU) {
-    Log log = read_log(options->out);
-    if (log.cpu_nodes > 0 || log.gpu_nodes == 0) {
-      facts->all_on_accelerator = 0;
-      snprintf(facts->evidence, sizeof facts->evidence, "log: %lld operations on the GPU, %lld on the CPU",
-               (long long)log.gpu_nodes, (long long)log.cpu_nodes);
-    } else if (facts->non_cpu_fully_accelerated >= 0) {
-      facts->all_on_accelerator = facts->non_cpu_fully_accelerated;
-      copy_text(facts->evidence, sizeof facts->evidence, "LiteRtCompiledModelIsNonCpuFullyAccelerated");
-    } else if (facts->fully_accelerated == 1 && options->accelerator == ACCELERATOR_GPU) {
-      // Before 2.3.0. Such a compilation fails when an operation is left over.
-      facts->all_on_accelerator = 1;
-      copy_text(facts->evidence, sizeof facts->evidence, "compiled for the GPU alone; no operation was left over");
-    } else if (facts->fully_accelerated == 1 && log.adapter != NULL) {
-      // Before 2.3.0. XNNPACK counts as an accelerator, but the GPU delegate speaks up about what it leaves over.
-      facts->all_on_accelerator = 1;
-      copy_text(facts->evidence, sizeof facts->evidence, "the GPU delegate's log names no operation left over");
-    }
-    if (options->accelerator == ACCELERATOR_GPU && facts->all_on_accelerator != 1) {
-      fail(run, KIND_NOT_FULLY, STATUS_NONE,
-           "the GPU alone was asked for, but not every operation is proven to be on it");
-    }
+  if (options->accelerator == ACCELERATOR_CPU) return;
+  Log log = read_log(options->out);
+  if (log.cpu_nodes > 0 || log.gpu_nodes == 0) {
+    facts->all_on_accelerator = 0;
+    snprintf(facts->evidence, sizeof facts->evidence, "log: %lld operations on the GPU, %lld on the CPU",
+             (long long)log.gpu_nodes, (long long)log.cpu_nodes);
+  } else if (facts->non_cpu_fully_accelerated >= 0) {
+    facts->all_on_accelerator = facts->non_cpu_fully_accelerated;
+    copy_text(facts->evidence, sizeof facts->evidence, "LiteRtCompiledModelIsNonCpuFullyAccelerated");
+  } else if (facts->fully_accelerated == 1 && options->accelerator == ACCELERATOR_GPU) {
+    // Before 2.3.0. Such a compilation fails when an operation is left over.
+    facts->all_on_accelerator = 1;
+    copy_text(facts->evidence, sizeof facts->evidence, "compiled for the GPU alone; no operation was left over");
+  } else if (facts->fully_accelerated == 1 && log.adapter != NULL) {
+    // Before 2.3.0. XNNPACK counts as an accelerator, but the GPU delegate speaks up about what it leaves over.
+    facts->all_on_accelerator = 1;
+    copy_text(facts->evidence, sizeof facts->evidence, "the GPU delegate's log names no operation left over");
   }
-  // 2.1.3 ignores kernel_mode: XNNPACK counts as an accelerator, the other kernels do not.
-  bool xnnpack = facts->fully_accelerated == 1 &&
-                 (options->accelerator == ACCELERATOR_CPU || facts->all_on_accelerator == 0);
-  if (options->kernels != KERNELS_XNNPACK && xnnpack && facts->model_ops > 0) {
-    fail(run, KIND_UNSUPPORTED, STATUS_NONE,
-         "this LiteRT runtime ignores the choice of %s kernels and runs XNNPACK; 2.1.5 or newer is needed",
-         kKernels[options->kernels]);
+  if (options->accelerator == ACCELERATOR_GPU && facts->all_on_accelerator != 1) {
+    fail(run, KIND_NOT_FULLY, STATUS_NONE,
+         "the GPU alone was asked for, but not every operation is proven to be on it");
   }
 }
 

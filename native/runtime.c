@@ -14,6 +14,11 @@ void load_runtime(Run *run) {
   const Options *options = run->options;
   struct stat info;
   if (stat(options->lib, &info) == 0) run->facts->runtime_bytes = (int64_t)info.st_size;
+#ifdef __linux__
+  // Drivers that compile shaders with LLVM (Mesa's lavapipe) look up functions such as expf among the program's global
+  // symbols, and call address 0 where libm is not there. A Python process has it; this program links libc alone.
+  dlopen("libm.so.6", RTLD_NOW | RTLD_GLOBAL);
+#endif
   double start = now_us();
   void *library = dlopen(options->lib, RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) {
@@ -41,7 +46,9 @@ void load_runtime(Run *run) {
   }
   // 2.1.6 put the environment first in CreateModelFromBuffer, under the same name; CreateModelFromFd came with it.
   run->facts->env_first = dlsym(library, "LiteRtCreateModelFromFd") != NULL;
-  run->can_fp16acc32 = dlsym(library, "kLiteRtRuntimeBuiltin") != NULL;  // both came with 2.2.0
+  // Older runtimes ignore these choices without a word. 2.1.4 was not seen.
+  run->can_choose_kernels = dlsym(library, "LiteRtEnvironmentSupportsFP16") != NULL;  // both are in 2.1.5, not in 2.1.3
+  run->can_fp16acc32 = dlsym(library, "kLiteRtRuntimeBuiltin") != NULL;               // both came with 2.2.0
 }
 
 static void list_accelerators(Run *run) {
@@ -87,9 +94,12 @@ void create_environment(Run *run) {
   list_accelerators(run);
 }
 
-// The runtime ignores a backend that its GPU library does not have, so the library's own name has to be believed.
-void check_accelerator(const Run *run) {
+// What the runtime would ignore in silence is refused. For a backend, its GPU library's own name has to be believed.
+void check_choices(const Run *run) {
   const Options *options = run->options;
+  if (options->kernels != KERNELS_XNNPACK && options->accelerator != ACCELERATOR_GPU && !run->can_choose_kernels) {
+    fail(run, KIND_UNSUPPORTED, STATUS_NONE, "%s kernels need LiteRT 2.1.5 or newer", kKernels[options->kernels]);
+  }
   if (options->accelerator == ACCELERATOR_CPU) return;
   const char *name = NULL;
   for (int i = 0; i < run->facts->accelerator_count; i++) {

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,22 @@ class LocalDevice:
     caller's own.
     """
 
-    def __init__(self, name: str, clock: Clock, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, clock: Clock, env: Mapping[str, str] | None = None, cores: Sequence[int] = ()
+    ) -> None:
+        """Stand for this machine.
+
+        Args:
+            name: of the device.
+            clock: time.
+            env: environment variables of the runner.
+            cores: numbers of the CPU cores to run on; empty for all. Linux only.
+        """
         self.name = name
         self.target = host_target()
         self._clock = clock
         self._env = dict(env or {})
+        self._cores = tuple(cores)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled = False
@@ -50,7 +61,7 @@ class LocalDevice:
         with contextlib.suppress(ValueError, OSError):
             facts["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if self._env:
-            facts["env"] = dict(self._env)
+            facts["env"] = sorted(self._env)  # names alone: a value may be a secret
         return facts
 
     def execute(self, job: Job, folder: Path, deadline: float, turns: Turns) -> JobOutput:
@@ -59,7 +70,10 @@ class LocalDevice:
         work = Path(tempfile.mkdtemp(prefix="harness-job-"))
         try:
             self._place(job, work, folder)
-            argv = [str(work / part.name) if isinstance(part, JobPath) else part for part in job.command]
+            argv = [
+                *self._pinning(),
+                *(str(work / part.name) if isinstance(part, JobPath) else part for part in job.command),
+            ]
             spent = self._clock.monotonic() - started
             with turns.command():
                 began = self._clock.monotonic()
@@ -110,6 +124,18 @@ class LocalDevice:
     def close(self) -> None:
         """End what may still run."""
         self._end(signal.SIGKILL)
+
+    def _pinning(self) -> list[str]:
+        """A command in front of the job's that binds it to the device's cores."""
+        if not self._cores:
+            return []
+        if shutil.which("taskset") is None:
+            raise DeviceError(
+                f"{self.name}: `cores` needs the program taskset (Debian: util-linux)",
+                device=self.name,
+                error_class=ErrorClass.CONFIG,
+            )
+        return ["taskset", "--cpu-list", ",".join(map(str, self._cores))]
 
     def _place(self, job: Job, work: Path, folder: Path) -> None:
         for file in job.files:
@@ -164,7 +190,7 @@ class LocalDevice:
 def host_target() -> str:
     """Target name of this machine, such as "x86_64-linux" or "aarch64-macos"."""
     machine = platform.machine().lower()
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    machine = {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7", "armv8l": "armv7"}.get(machine, machine)
     system = {"darwin": "macos"}.get(platform.system().lower(), platform.system().lower())
     return f"{machine}-{system}"
 

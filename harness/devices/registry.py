@@ -14,7 +14,7 @@ def open_device(spec: DeviceSpec, clock: Clock) -> Device:
     if isinstance(spec, LocalSpec):
         from harness.devices.local import LocalDevice
 
-        return LocalDevice(spec.name, clock, spec.env)
+        return LocalDevice(spec.name, clock, spec.env, spec.cores)
     raise _unknown_kind(spec)
 
 

@@ -7,7 +7,6 @@ sines, whose last bits depend on the machine.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,19 +35,16 @@ _PICTURE_SMALLEST = 8
 _FADE = np.float32(0.7)  # amplitude of each octave relative to the coarser one
 _SHARED_LIGHT = 0.7  # of each channel comes from a pattern common to all, as in photographs
 
-# Sum of 8 uniform 16-bit integers (Irwin-Hall): its mean and standard deviation.
-_BELL_MEAN = 8 * 65535 / 2
-_BELL_DEVIATION = math.sqrt(8 * (65536**2 - 1) / 12)
-
 
 def values(spec: TensorSpec, seed: int, sample: int) -> NDArray[Any]:
     """Random values for one input tensor.
 
     Floats of a picture's shape ([N, H, W, 1 | 3 | 4], both sides at least 8) are smooth noise of several octaves
     over the whole of [-1, 1]: natural images have such spectra, so that activations are in a realistic regime.
-    Other floats are nearly standard normal, cut at +-4. 8-bit tensors take the same noise, spread over all their
-    256 values: through any scale and zero point that is the whole real range they can express. 16-bit signed
-    ones take it at a quarter of full scale. Other integers are 0..9, booleans true or false with equal chance.
+    Other floats are even in [-1, 1), the range of sound and of most normalised features. 8-bit tensors take the
+    same noise, spread over all their 256 values: through any scale and zero point that is the whole real range
+    they can express. 16-bit signed ones take it at a quarter of full scale. Other integers are 0..9, booleans
+    true or false with equal chance.
 
     Args:
         spec: the tensor: its index, dtype (one of `DTYPES`) and shape.
@@ -60,18 +56,17 @@ def values(spec: TensorSpec, seed: int, sample: int) -> NDArray[Any]:
     """
     key = _mix(_mix(_mix(seed & _MASK) + spec.index) + sample)
     if spec.dtype in FLOATS:
-        noise = _picture(spec.shape, key) if _is_picture(spec.shape) else _bell(spec.shape, key)
-        return noise.astype(spec.dtype)
+        return _noise(spec.shape, key).astype(spec.dtype)
     if spec.dtype in {"int8", "uint8"}:
-        levels = np.floor((_unit(spec.shape, key) + np.float32(1)) * np.float32(128))
+        levels = np.floor((_noise(spec.shape, key) + np.float32(1)) * np.float32(128))
         stored: NDArray[Any] = (np.clip(levels, 0, 255) + np.iinfo(spec.dtype).min).astype(spec.dtype)
         return stored
     if spec.dtype == "int16":
-        quarter: NDArray[Any] = np.rint(_unit(spec.shape, key) * np.float32(8192)).astype(np.int16)
+        quarter: NDArray[Any] = np.rint(_noise(spec.shape, key) * np.float32(8192)).astype(np.int16)
         return quarter
     array = np.empty(spec.shape, spec.dtype)
     for part, words in _chunks(array, key):
-        part[:] = words[:, 0] % np.uint64(2 if spec.dtype == "bool" else INTEGER_RANGE)
+        part[:] = words % np.uint64(2 if spec.dtype == "bool" else INTEGER_RANGE)
     return array
 
 
@@ -91,28 +86,25 @@ def _words(key: int, start: int, count: int) -> NDArray[np.uint64]:
     return word ^ (word >> np.uint64(31))
 
 
-def _chunks(array: NDArray[Any], key: int, each: int = 1) -> Iterator[tuple[NDArray[Any], NDArray[np.uint64]]]:
-    """Flat parts of a new, contiguous array, and `each` random words for every element: [elements, each]."""
+def _chunks(array: NDArray[Any], key: int) -> Iterator[tuple[NDArray[Any], NDArray[np.uint64]]]:
+    """Flat parts of a new, contiguous array, and a random word for every element."""
     flat = array.reshape(-1)
     for start in range(0, flat.size, _CHUNK):
         part = flat[start : start + _CHUNK]
-        yield part, _words(key, start * each, part.size * each).reshape(part.size, each)
+        yield part, _words(key, start, part.size)
 
 
-def _unit(shape: tuple[int, ...], key: int) -> NDArray[np.float32]:
-    """Noise within [-1, 1] for a quantised tensor."""
-    return _picture(shape, key) if _is_picture(shape) else _bell(shape, key) / np.float32(4)
+def _noise(shape: tuple[int, ...], key: int) -> NDArray[np.float32]:
+    """Noise within [-1, 1]."""
+    return _picture(shape, key) if _is_picture(shape) else _even(shape, key)
 
 
-def _bell(shape: tuple[int, ...], key: int) -> NDArray[np.float32]:
-    """Nearly normal values with mean 0 and deviation 1, cut at +-4."""
-    bell = np.empty(shape, np.float32)
-    for part, words in _chunks(bell, key, each=2):
-        total = np.zeros(part.size, np.uint64)
-        for shift in (0, 16, 32, 48):
-            total += ((words >> np.uint64(shift)) & np.uint64(0xFFFF)).sum(axis=1)
-        part[:] = np.clip((total - _BELL_MEAN) / _BELL_DEVIATION, -4, 4)
-    return bell
+def _even(shape: tuple[int, ...], key: int) -> NDArray[np.float32]:
+    """Independent values, even in [-1, 1): 24 random bits each, which float32 holds exactly."""
+    even = np.empty(shape, np.float32)
+    for part, words in _chunks(even, key):
+        part[:] = (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-23) - np.float32(1)
+    return even
 
 
 def _is_picture(shape: tuple[int, ...]) -> bool:
@@ -143,7 +135,7 @@ def _lattice(cells: int, channels: int, key: int) -> NDArray[np.float32]:
     """Uniform values in [0, 1) at the corners of `cells` x `cells` cells."""
     lattice = np.empty((cells + 1, cells + 1, channels), np.float32)
     for part, words in _chunks(lattice, key):
-        part[:] = (words[:, 0] >> np.uint64(40)) / float(1 << 24)
+        part[:] = (words >> np.uint64(40)) / float(1 << 24)
     return lattice
 
 

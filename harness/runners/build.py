@@ -10,7 +10,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import platform
 import shlex
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.devices.local import host_target
 from harness.errors import UsageError, nearest
 from harness.paths import cache_dir
 
@@ -65,14 +65,6 @@ class Toolchain:
         """The command line that compiles and links `sources` into `output`."""
         libraries = () if self.target.endswith("macos") else ("-ldl",)
         return [*self.command, *self.flags, *map(str, sources), "-o", str(output), *libraries]
-
-
-def host_target() -> str:
-    """Target name of this machine, such as "x86_64-linux" or "aarch64-macos"."""
-    machine = platform.machine().lower()
-    machine = {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "armv7", "armv8l": "armv7"}.get(machine, machine)
-    system = platform.system().lower()
-    return f"{machine}-{'macos' if system == 'darwin' else system}"
 
 
 def build_runner(target: str | None = None, compiler: str | None = None) -> Path:

@@ -30,7 +30,7 @@ from harness.plan.cell import (
 )
 from harness.runners.base import JobFacts, RunnerReport
 from harness.runners.build import build_runner
-from harness.runners.problems import problem_of
+from harness.runners.problems import operations, problem_of
 from harness.runners.runtimes import FOLDER
 
 BINARY = "delegate_bench"
@@ -59,6 +59,8 @@ class DelegateBench:
 
     def job(self, cell: Cell, facts: JobFacts) -> Job:
         """The job that measures one round of a cell."""
+        if cell.delegate.accelerator == "npu":
+            raise UsageError(f"delegate '{cell.delegate.name}': the runner {BINARY} drives the CPU and the GPU, no NPU")
         binary = self._file(facts.target)
         model = JobFile("model.tflite", Path(facts.model.ref.path), facts.model.sha256)
         inputs: list[JobFile] = []
@@ -140,7 +142,6 @@ class DelegateBench:
             if target not in self._binaries:
                 self._binaries[target] = self._make(target)
             return self._binaries[target]
-
 
     def _make(self, target: str) -> JobFile:
         source = self._sources.get(target)
@@ -244,8 +245,8 @@ def _delegation(record: Mapping[str, Any], cell: Cell) -> Delegation | Problem:
         total = on_gpu + on_cpu
         evidence = f"the accelerator's log: {on_gpu} operations on the GPU, {on_cpu} on the CPU"
         if on_gpu == 0:
-            names = ", ".join(line.partition(":")[0] for line in unsupported) or "see its log"
-            reason = f"no operation of the model ran on the GPU ({names}); the CPU took everything"
+            names = operations(unsupported) or "see its log"
+            reason = f"no operation of the model ran on the GPU; it does not take {names}"
             return Problem(Outcome.UNSUPPORTED, reason, kind="no_node_delegated", unsupported_ops=unsupported)
         return Delegation(total, on_gpu, 1 if on_cpu == 0 else None, on_cpu > 0, unsupported, evidence)
     if record.get("all_on_accelerator") is True:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.plan.cell import Delegate, ErrorClass, Outcome, Problem
@@ -10,10 +11,9 @@ from harness.plan.cell import Delegate, ErrorClass, Outcome, Problem
 # What LiteRT prints when the model asks for code that this runtime does not have.
 _MISSING_CODE = ("unresolved custom op", "Select TensorFlow op", "Regular TensorFlow ops are not supported")
 
-_NO_ADAPTER = (
-    "the runtime found no GPU adapter; install a Vulkan loader and driver for this machine (Debian: libvulkan1 and "
-    "mesa-vulkan-drivers 25 or newer, or the vendor's driver), or name a software one with VK_ICD_FILENAMES under "
-    "`env:` of the device"
+_ADAPTER_ADVICE = (
+    "install a Vulkan loader and driver (Debian: libvulkan1 and mesa-vulkan-drivers 25 or newer, or the vendor's), "
+    "or name one with VK_ICD_FILENAMES under the device's `env:`"
 )
 
 _CLASSES = {
@@ -30,58 +30,79 @@ _CLASSES = {
 }
 
 
+# Lines of the log that tell a crash's cause, best first; each with what introduces it.
+_LAST_WORDS = (re.compile(r"^F\d{4} .*?\] (.*)"), re.compile(r"^(terminate called .*)"), re.compile(r"^ERROR: (.*)"))
+_NO_CAUSE = "Following operations are not supported"
+_PLAIN_REFUSAL = "Operation is not supported."
+
+
 def problem_of(record: Mapping[str, Any], delegate: Delegate) -> Problem:
     """The problem that an error record of delegate_bench describes."""
     error = record.get("error") or {}
     kind = str(error.get("kind") or "unknown")
     message = str(error.get("message") or "no message")
     stage = error.get("stage")
-    signal = error.get("signal")
-    unsupported = tuple(str(line) for line in record.get("unsupported_ops") or ())
+    unsupported = tuple(str(line).strip() for line in record.get("unsupported_ops") or ())
     log = str(record.get("stderr_tail") or "")
-
-    def make(outcome: Outcome, reason: str, error_class: ErrorClass | None = None) -> Problem:
-        return Problem(outcome, reason, error_class, kind, signal, stage, unsupported)
-
+    outcome, reason, error_class = Outcome.ERROR, f"{message}{_cause(log)}", _CLASSES.get(kind, ErrorClass.RUNNER)
+    missing = _missing_code(log) if kind in ("compile", "run", "model") else None
     if kind == "cancelled":
-        return make(Outcome.NOT_RUN, "cancelled while it ran")
-    if kind == "timeout":
-        return make(Outcome.TIMEOUT, f"the deadline passed during '{stage}'")
-    if kind == "accelerator_unavailable":
-        return make(Outcome.UNSUPPORTED, _NO_ADAPTER)
-    if kind == "unsupported":
-        return make(Outcome.UNSUPPORTED, message)
-    if kind == "crash":
+        outcome, reason = Outcome.NOT_RUN, "cancelled while it ran"
+    elif kind == "timeout":
+        outcome, reason = Outcome.TIMEOUT, f"the deadline passed during '{stage}'"
+    elif kind == "accelerator_unavailable":
+        advice = f"; {_ADAPTER_ADVICE}" if "adapter" in message else ""
+        outcome, reason = Outcome.UNSUPPORTED, f"{message}{advice}"
+    elif kind == "unsupported":
+        outcome, reason = Outcome.UNSUPPORTED, message
+    elif missing is not None:
+        outcome, reason = Outcome.UNSUPPORTED, f"the runtime lacks an operation of this model: {missing}"
+    elif kind == "crash":
         name = error.get("signal_name") or "unknown"
-        reason = f"the runner crashed with signal {signal} ({name}) during '{stage}'"
-        return make(Outcome.ERROR, reason + _last_words(log), ErrorClass.RUNNER)
-    missing = next((line.strip() for line in log.splitlines() if any(mark in line for mark in _MISSING_CODE)), None)
-    if missing is not None and kind in ("compile", "run", "model"):
-        return make(Outcome.UNSUPPORTED, f"the runtime lacks an operation of this model: {_clean(missing)}")
-    if kind in ("compile", "not_fully_accelerated"):
-        return _not_compiled(make, delegate, unsupported, message + _last_words(log))
-    if kind == "memory":
-        return make(Outcome.ERROR, f"the runner passed the memory limit during '{stage}': {message}", ErrorClass.RUNNER)
-    return make(Outcome.ERROR, f"{message}{_last_words(log)}", _CLASSES.get(kind, ErrorClass.RUNNER))
+        reason = f"the runner crashed with signal {error.get('signal')} ({name}) during '{stage}'{_cause(log)}"
+    elif kind in ("compile", "not_fully_accelerated"):
+        outcome, reason, error_class = _not_compiled(delegate, unsupported, reason)
+    elif kind == "memory":
+        reason = f"the runner passed the memory limit during '{stage}': {message}"
+    return Problem(
+        outcome,
+        reason,
+        error_class if outcome is Outcome.ERROR else None,
+        kind,
+        error.get("signal"),
+        stage,
+        unsupported,
+    )
 
 
-def _not_compiled(make: Any, delegate: Delegate, unsupported: tuple[str, ...], message: str) -> Problem:  # noqa: ANN401
+def operations(unsupported: Sequence[str]) -> str:
+    """Lines "OP: why" as one phrase; a reason that says no more than the fact itself is left out."""
+    found: dict[str, str] = {}
+    for line in unsupported:
+        name, _, why = (part.strip() for part in line.partition(":"))
+        found[name] = found.get(name) or ("" if why == _PLAIN_REFUSAL else why)
+    return ", ".join(f"{name} ({why})" if why else name for name, why in found.items())
+
+
+def _not_compiled(delegate: Delegate, unsupported: tuple[str, ...], message: str) -> tuple[Outcome, str, ErrorClass]:
     accelerator = delegate.accelerator.upper()
     if unsupported:
-        reason = f"the {accelerator} does not take: " + "; ".join(unsupported)
-        problem: Problem = make(Outcome.UNSUPPORTED, reason)
-    elif delegate.accelerator == "cpu":
-        problem = make(Outcome.ERROR, f"the model does not compile: {message}", ErrorClass.MODEL)
-    else:
-        problem = make(Outcome.UNSUPPORTED, f"the {accelerator} accelerator refuses the model: {message}")
-    return problem
+        return Outcome.UNSUPPORTED, f"the {accelerator} does not take {operations(unsupported)}", ErrorClass.MODEL
+    if delegate.accelerator == "cpu":
+        return Outcome.ERROR, f"the model does not compile: {message}", ErrorClass.MODEL
+    return Outcome.UNSUPPORTED, f"the {accelerator} accelerator refuses the model: {message}", ErrorClass.MODEL
 
 
-def _last_words(log: str) -> str:
-    """The last error line of the runtime's log, which is usually the cause."""
-    lines = [line for line in log.splitlines() if line.startswith("ERROR") or "error" in line.lower()]
-    return f"; {_clean(lines[-1])}" if lines else ""
+def _missing_code(log: str) -> str | None:
+    found = next((line for line in log.splitlines() if any(mark in line for mark in _MISSING_CODE)), None)
+    return found.strip().removeprefix("ERROR:").strip()[:300] if found else None
 
 
-def _clean(line: str) -> str:
-    return line.strip().removeprefix("ERROR:").strip()[:300]
+def _cause(log: str) -> str:
+    """What the runtime's log names as the cause: "; words", or nothing."""
+    for pattern in _LAST_WORDS:
+        for line in reversed(log.splitlines()):
+            match = pattern.match(line)
+            if match and _NO_CAUSE not in line:
+                return f"; {match[1].strip()[:300]}"
+    return ""

@@ -1,6 +1,7 @@
-// A stand-in for libLiteRt.so that misbehaves on request: one input and one output, both float32[2], output = input + 1.
+// A stand-in for libLiteRt.so that misbehaves on request: one input and one output, both float32[2];
+// output = input + 1.
 // FAKE_LITERT holds words such as "hang_run"; see asked(). Built with -DMODEL_FIRST it is as old as 2.1.5, with
-// -DTYPED_OPTIONS as old as 2.1.2, with -DNO_RUN it is no LiteRT at all.
+// -DBEFORE_215 as old as 2.1.3, with -DTYPED_OPTIONS as old as 2.1.2, with -DNO_RUN it is no LiteRT at all.
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OK = 0, INVALID = 1, FAILURE = 3, COMPILATION = 504 };
+enum { OK = 0, INVALID = 1, FAILURE = 3 };
 
 typedef struct {
   int32_t element_type;
@@ -19,8 +20,8 @@ typedef struct {
   uint32_t strides[8];
 } RankedType;
 
-static int environment, model, signature, subgraph, accelerator, compiled, requirements, input, output, event_set, runs;
-static int hardware;
+static int environment, model, signature, subgraph, accelerator, compiled, input, output;  // handles
+static int hardware, event_set, runs;
 static float input_values[2], output_values[2];
 
 static bool asked(const char *word) {
@@ -48,7 +49,9 @@ int LiteRtCreateEnvironment(int count, const void *options, void **result) {
 }
 void LiteRtEnvironmentHasGpuEnvironment(void *handle, bool *result) { (void)handle, *result = !asked("no_adapter"); }
 int LiteRtGetNumAccelerators(void *handle, size_t *result) { return (void)handle, *result = 1, OK; }
-int LiteRtGetAccelerator(void *handle, size_t i, void **result) { return (void)handle, (void)i, *result = &accelerator, OK; }
+int LiteRtGetAccelerator(void *handle, size_t i, void **result) {
+  return (void)handle, (void)i, *result = &accelerator, OK;
+}
 int LiteRtGetAcceleratorName(void *handle, const char **result) { return (void)handle, *result = "GPU OpenCL", OK; }
 int LiteRtGetAcceleratorVersion(void *handle, int *result) {
   (void)handle;
@@ -70,12 +73,17 @@ int LiteRtCreateModelFromBuffer(void *handle, const char *data, size_t size, voi
   *result = &model;
   return misbehave("model");
 }
+#ifndef BEFORE_215
+int LiteRtEnvironmentSupportsFP16(void *handle, bool *result) { return (void)handle, *result = false, OK; }
+#endif
 #ifdef TYPED_OPTIONS
 int LiteRtCreateCpuOptions(void) { return FAILURE; }
 #endif
 
 int LiteRtGetNumModelSignatures(void *handle, size_t *result) { return (void)handle, *result = 1, OK; }
-int LiteRtGetModelSignature(void *handle, size_t i, void **result) { return (void)handle, (void)i, *result = &signature, OK; }
+int LiteRtGetModelSignature(void *handle, size_t i, void **result) {
+  return (void)handle, (void)i, *result = &signature, OK;
+}
 int LiteRtGetSignatureKey(void *handle, const char **result) { return (void)handle, *result = "serve\xff\x01", OK; }
 int LiteRtGetSignatureSubgraph(void *handle, void **result) { return (void)handle, *result = &subgraph, OK; }
 int LiteRtGetNumSubgraphOps(void *handle, size_t *result) { return (void)handle, *result = 7, OK; }
@@ -83,8 +91,12 @@ int LiteRtGetNumSignatureInputs(void *handle, size_t *result) { return (void)han
 int LiteRtGetNumSignatureOutputs(void *handle, size_t *result) { return (void)handle, *result = 1, OK; }
 int LiteRtGetSignatureInputName(void *h, size_t i, const char **result) { return (void)h, (void)i, *result = "x", OK; }
 int LiteRtGetSignatureOutputName(void *h, size_t i, const char **result) { return (void)h, (void)i, *result = "y", OK; }
-int LiteRtGetSignatureInputTensorByIndex(void *h, size_t i, void **result) { return (void)h, (void)i, *result = &input, OK; }
-int LiteRtGetSignatureOutputTensorByIndex(void *h, size_t i, void **result) { return (void)h, (void)i, *result = &output, OK; }
+int LiteRtGetSignatureInputTensorByIndex(void *h, size_t i, void **result) {
+  return (void)h, (void)i, *result = &input, OK;
+}
+int LiteRtGetSignatureOutputTensorByIndex(void *h, size_t i, void **result) {
+  return (void)h, (void)i, *result = &output, OK;
+}
 int LiteRtGetRankedTensorType(void *handle, RankedType *result) {
   if (handle == &output && asked("unranked")) return INVALID;
   memset(result, 0, sizeof *result);
@@ -114,7 +126,9 @@ int LiteRtCreateCompiledModel(void *handle, void *m, void *options, void **resul
   if (asked("no_adapter") && (hardware & 2)) return FAILURE;
   return misbehave("compile");
 }
-int LiteRtCompiledModelIsFullyAccelerated(void *handle, bool *result) { return (void)handle, *result = !asked("left_over"), OK; }
+int LiteRtCompiledModelIsFullyAccelerated(void *handle, bool *result) {
+  return (void)handle, *result = !asked("left_over"), OK;
+}
 int LiteRtGetCompiledModelOutputTensorLayouts(void *handle, size_t s, size_t count, uint32_t *layout, bool update) {
   (void)handle, (void)s, (void)count, (void)update;
   layout[0] = 1;
@@ -154,4 +168,3 @@ int LiteRtRunCompiledModel(void *c, size_t s, size_t n, void **inputs, size_t m,
   return misbehave("run");
 }
 #endif
-void silence_unused(void) { (void)requirements, (void)COMPILATION; }

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.devices.local import host_target
 from harness.errors import UsageError
 from harness.runners import build
-from harness.runners.build import build_runner, find_toolchain, host_target, source_folder, sources_of
+from harness.runners.build import build_runner, find_toolchain, source_folder, sources_of
 from tests.native.conftest import ROOT
 
 FOREIGN = "aarch64-linux" if host_target() != "aarch64-linux" else "x86_64-linux"

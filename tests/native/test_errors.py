@@ -175,7 +175,7 @@ def test_the_output_limit_is_kept_before_anything_runs(faked: Bench, fake_model:
     assert faked.run(fake_model, "--output-limit", "16", inputs=[*PAIR, *PAIR]).ok()
 
 
-def test_a_stale_record_never_survives(faked: Bench, fake_model: Path) -> None:
+def test_a_stale_record_is_replaced(faked: Bench, fake_model: Path) -> None:
     faked.out.mkdir()
     stale = faked.out / "result.json"
     stale.write_text('{"status": "ok", "run_id": "yesterday"}')

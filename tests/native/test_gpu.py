@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -141,14 +142,20 @@ def test_a_crash_after_the_split_was_said(faked: Bench, fake_model: Path) -> Non
     assert finished.record["accelerators"] == [{"name": "GPU OpenCL", "version": "1.2.3", "hardware": 2}]
 
 
-def test_choices_that_an_old_runtime_would_ignore(faked: Bench, fake_model: Path) -> None:
-    """The runtime here is older than 2.2.0, and claims acceleration whatever kernels were asked for."""
+def test_choices_that_an_old_runtime_would_ignore(
+    faked: Bench, fake_model: Path, fake_runtime: Callable[..., Path]
+) -> None:
+    """The runtime here is older than 2.2.0, then older than 2.1.5."""
     error = faked.run(fake_model, "--accelerator", "gpu", "--precision", "fp16acc32", inputs=PAIR).error
     assert error["kind"] == "unsupported"
     assert "2.2.0" in error["message"]
+    record = faked.run(fake_model, "--kernels", "reference", inputs=PAIR).ok()
+    assert record["cpu_options"].splitlines() == ["num_threads = 1", 'kernel_mode = "reference"']
+    faked.library = fake_runtime("BEFORE_215")
     error = faked.run(fake_model, "--kernels", "reference", inputs=PAIR).error
     assert error["kind"] == "unsupported"
-    assert "ignores the choice of reference kernels" in error["message"]
+    assert "reference kernels need LiteRT 2.1.5" in error["message"]
+    assert faked.run(fake_model, inputs=PAIR).ok()["cpu_options"] == "num_threads = 1\n"
 
 
 def test_an_event_left_on_an_output_is_cleared(faked: Bench, fake_model: Path) -> None:

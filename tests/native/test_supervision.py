@@ -132,13 +132,17 @@ def test_a_run_under_nohup_outlives_its_terminal(faked: Bench, fake_model: Path)
     command = ["nohup", *faked.command(fake_model, inputs=PAIR)]
     with started(faked, command, "stage first_run", FAKE_LITERT="hang_run") as process:
         process.send_signal(signal.SIGHUP)
+        SystemClock().sleep(0.3)
+        assert process.poll() is None
         process.terminate()
         assert process.wait(5) == 33
     assert faked.record()["error"]["message"] == f"cancelled by signal {signal.SIGTERM.value}"
 
 
 @linux
-def test_no_child_outlives_a_killed_parent(faked: Bench, fake_model: Path) -> None:
+def test_no_child_and_no_stale_record_outlive_a_killed_parent(faked: Bench, fake_model: Path) -> None:
+    faked.out.mkdir()
+    (faked.out / "result.json").write_text('{"status": "ok", "run_id": "yesterday"}')
     command = faked.command(fake_model, inputs=PAIR)
     with started(faked, command, "stage first_run", FAKE_LITERT="hang_run") as process:
         child = child_of(process.pid)

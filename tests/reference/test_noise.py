@@ -33,9 +33,9 @@ def test_words_are_those_of_splitmix64() -> None:
     ("dtype", "shape", "digest"),
     [
         ("float32", (1, 32, 24, 3), "8977891b4f2558f9"),
-        ("float32", (1, 640), "48fff69bb4253d39"),
+        ("float32", (1, 640), "7ebf1acd87b244fe"),
         ("uint8", (1, 16, 16, 1), "22a3c18da5181061"),
-        ("int8", (2, 1960), "1ce9381eda715118"),
+        ("int8", (2, 1960), "737e9c9ba4a2ffe7"),
         ("int16", (1, 16, 16, 4), "c66609cbc781060a"),
         ("int32", (1, 256), "d2e0b2e18927f0a4"),
         ("bool", (10, 33), "78e5fa23e6905050"),
@@ -65,12 +65,13 @@ def test_streams_differ(dtype: str) -> None:
     assert len({array.tobytes() for array in arrays}) == len(arrays)
 
 
-def test_floats_are_nearly_normal() -> None:
+def test_floats_are_even_between_minus_one_and_one() -> None:
     array = values("float32", 3, 50000).astype(np.float64)
-    assert abs(array.mean()) < 0.01
-    assert abs(array.std() - 1) < 0.01
-    assert np.abs(array).max() <= 4
-    assert (np.abs(array) > 2).mean() == pytest.approx(0.0455, abs=0.006)
+    assert array.min() >= -1
+    assert array.max() < 1
+    counts, _ = np.histogram(array, bins=10, range=(-1, 1))
+    assert counts.min() > 0.95 * array.size / 10
+    assert counts.max() < 1.05 * array.size / 10
 
 
 def test_values_do_not_depend_on_how_they_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
