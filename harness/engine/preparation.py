@@ -17,7 +17,7 @@ from typing import TypeVar
 from harness.engine.turns import Cancelled, Reservation
 from harness.plan.cell import Cell, ErrorClass, Model, Outcome, Problem
 from harness.plan.tflite_file import describe
-from harness.reference.golden import Golden, GoldenRunner
+from harness.reference.golden import Golden, GoldenRunners
 from harness.reference.inputs import InputSet, make_inputs, tensor_bytes
 
 ModelKey = tuple[str, str]
@@ -43,7 +43,7 @@ class Preparation:
     def __init__(
         self,
         cells: Iterable[Cell],
-        golden: GoldenRunner,
+        golden: GoldenRunners,
         warm_up: Callable[[], None],
         on_message: Callable[[str], None],
     ) -> None:
@@ -131,7 +131,7 @@ class Preparation:
         prepared = self.prepared(cell)
         if prepared.problem is not None or prepared.inputs is None:
             return prepared.problem or _internal("inputs are missing")
-        return self._golden_runner.compute(prepared.model, prepared.inputs, cell.policy.limits)
+        return self._golden_runner.compute(prepared.model, prepared.inputs, cell.policy)
 
 
 def _prepare(cell: Cell) -> Prepared:

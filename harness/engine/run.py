@@ -25,7 +25,7 @@ from harness.plan.cell import Cell, Outcome
 from harness.plan.row import CellRow, Matrix, RunRow
 from harness.plan.suite import Suite
 from harness.record.journal import Journal
-from harness.reference.golden import GoldenRunner
+from harness.reference.golden import GoldenRunners
 from harness.runners.delegate_bench import DelegateBench
 from harness.runners.runtimes import Runtimes
 
@@ -83,7 +83,7 @@ class Run:
         self._turns = MachineTurns()
         self._preparation = Preparation(
             cells,
-            GoldenRunner(clock),
+            GoldenRunners(clock),
             warm_up=self._warm_up,
             on_message=listener.message,
         )

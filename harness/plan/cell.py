@@ -17,6 +17,7 @@ Fallback = Literal["forbid", "partial"]
 Expect = Literal["measured", "if_available"]
 Task = Literal["classify", "segment", "detect", "keypoints", "other"]
 Role = Literal["cell", "helper"]
+GoldenRuntime = Literal["ai-edge-litert", "tflite-runtime"]
 
 
 class Outcome(str, Enum):
@@ -281,6 +282,7 @@ class Policy:
         runs: how much to measure.
         reference: "golden", "same_device_cpu" or a device's name.
         reference_delegate: with another reference than golden: the CPU delegate whose cell is the reference.
+        golden_runtime: what computes golden outputs.
         limits: memory, output size and deadline of each attempt.
         speedup_over: names of the delegates that speed-ups are reported over: the fastest of them counts.
         retries: extra attempts after an infrastructure error.
@@ -290,6 +292,7 @@ class Policy:
     runs: Runs = field(default_factory=Runs)
     reference: str = "golden"
     reference_delegate: str | None = None
+    golden_runtime: GoldenRuntime = "ai-edge-litert"
     limits: Limits = field(default_factory=Limits)
     speedup_over: tuple[str, ...] = ()
     retries: int = 1

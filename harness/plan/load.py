@@ -142,6 +142,7 @@ def _suite(document: Document, name: str, catalogue: Catalogue, metrics: Collect
         runs=_runs(document, file),
         reference=file.reference,
         reference_delegate=None if file.reference == GOLDEN else _reference_delegate(document, file, fits, models),
+        golden_runtime=file.golden_runtime,
         limits=Limits(file.limits.memory, file.limits.output_bytes, file.limits.deadline),
         speedup_over=over,
         retries=file.retries,
@@ -212,7 +213,7 @@ def _first(given: N | None, default: N) -> N:
 
 
 def _runs(document: Document, file: SuiteFile) -> Runs:
-    defaults, given = PROFILES[file.profile].runs, file.runs
+    defaults, given = PROFILES[file.profile], file.runs
     runs = Runs(
         warmup_count=_first(given.warmup.count, defaults.warmup_count),
         warmup_min_seconds=_first(given.warmup.min_seconds, defaults.warmup_min_seconds),

@@ -10,7 +10,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 from typing_extensions import Self
 
-from harness.plan.cell import Accelerator, Delegate, Expect, Fallback, GateRule, ModelRef, Policy, Runs, Task
+from harness.plan.cell import (
+    Accelerator,
+    Delegate,
+    Expect,
+    Fallback,
+    GateRule,
+    GoldenRuntime,
+    ModelRef,
+    Policy,
+    Runs,
+    Task,
+)
 from harness.yamlmodel import Duration, Name, Number, Section, Size, Whole, schema
 
 VERSION = 1
@@ -21,25 +32,12 @@ Precision = Literal["default", "fp16", "fp32", "fp16acc32"]
 Kernels = Literal["xnnpack", "builtin", "reference"]
 
 
-@dataclass(frozen=True)
-class ProfileDefaults:
-    """What a profile stands for where a suite says nothing.
-
-    Attributes:
-        runs: how much to measure.
-        cool_down_seconds: longest wait for a warm device before a round.
-    """
-
-    runs: Runs
-    cool_down_seconds: float
-
-
-# quick: an answer at the desk; no waiting, "not for release". nightly: two rounds, so that drift shows. release: three
-# rounds of 100, as a p99 needs 300 samples.
-PROFILES: Mapping[str, ProfileDefaults] = {
-    "quick": ProfileDefaults(Runs(1, 0.1, count=20, min_seconds=0.5, max_seconds=10.0, rounds=1), 0.0),
-    "nightly": ProfileDefaults(Runs(3, 0.5, count=50, min_seconds=1.0, max_seconds=30.0, rounds=2), 60.0),
-    "release": ProfileDefaults(Runs(5, 1.0, count=100, min_seconds=2.0, max_seconds=60.0, rounds=3), 300.0),
+# How much to measure where a suite says nothing. quick: an answer at the desk, "not for release". nightly: two
+# rounds, so that drift shows. release: three rounds of 100, as a p99 needs 300 samples.
+PROFILES: Mapping[str, Runs] = {
+    "quick": Runs(1, 0.1, count=20, min_seconds=0.5, max_seconds=10.0, rounds=1),
+    "nightly": Runs(3, 0.5, count=50, min_seconds=1.0, max_seconds=30.0, rounds=2),
+    "release": Runs(5, 1.0, count=100, min_seconds=2.0, max_seconds=60.0, rounds=3),
 }
 
 
@@ -192,6 +190,9 @@ class SuiteFile(Section):
     runs: RunsEntry = Field(default=RunsEntry(), description="How much to measure.")
     inputs: InputsEntry = Field(default=InputsEntry(), description="Where inputs come from.")
     reference: Name = Field(default="golden", description="golden, same_device_cpu, or a device's name.")
+    golden_runtime: GoldenRuntime = Field(
+        default="ai-edge-litert", description="What computes golden outputs; tflite-runtime is an extra."
+    )
     gates: Mapping[str, Mapping[str, Number]] = Field(
         default={}, description="Glob of delegate names -> metric -> limit; later globs win, metric by metric."
     )

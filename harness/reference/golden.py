@@ -19,20 +19,21 @@ import tempfile
 import threading
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.clock import Clock
 from harness.errors import UsageError, nearest
 from harness.paths import cache_dir
-from harness.plan.cell import Limits, Model, Problem
+from harness.plan.cell import GoldenRuntime, Limits, Model, Policy, Problem
 from harness.reference.child import RUNTIMES
 from harness.reference.failures import Ending, cancelled, last_line, no_runtime
 from harness.reference.golden_cache import Golden, publish, read, read_json
 from harness.reference.inputs import InputSet
 
-__all__ = ["Golden", "GoldenRunner"]
+__all__ = ["Golden", "GoldenRunner", "GoldenRunners"]
 
-Runtime = Literal["ai-edge-litert", "tflite-runtime"]
+TFLITE_RUNTIME_PYTHON = "HARNESS_TFLITE_RUNTIME_PYTHON"
+"""Environment variable: a Python that has tflite-runtime and numpy 1, if this one does not."""
 
 HYBRID_REASON = "dynamic-range model: reference kernels round differently"
 
@@ -42,13 +43,51 @@ _ABOUT_SECONDS = 60.0
 _SPARE_CPU_SECONDS = 10
 
 
+class GoldenRunners:
+    """Golden runs with whichever runtime a suite asks for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._runners: dict[str, GoldenRunner] = {}
+        self._cancelled = False
+
+    def compute(self, model: Model, inputs: InputSet, policy: Policy) -> Golden | Problem:
+        """See `GoldenRunner.compute`; runtime and limits are the policy's."""
+        with self._lock:
+            runner = self._runners.get(policy.golden_runtime)
+            if runner is None:
+                runner = GoldenRunner(
+                    self._clock, runtime=policy.golden_runtime, python=_python_for(policy.golden_runtime)
+                )
+                self._runners[policy.golden_runtime] = runner
+            if self._cancelled:
+                runner.cancel()
+        return runner.compute(model, inputs, policy.limits)
+
+    def cancel(self) -> None:
+        """End what is running, and let nothing start any more."""
+        with self._lock:
+            self._cancelled = True
+            for runner in self._runners.values():
+                runner.cancel()
+
+
+def _python_for(runtime: GoldenRuntime) -> str:
+    """The Python that has a runtime: tflite-runtime usually needs an environment of its own."""
+    named = os.environ.get(TFLITE_RUNTIME_PYTHON) if runtime == "tflite-runtime" else None
+    return named or sys.executable
+
+
 class GoldenRunner:
     """Computes golden outputs, each model in a process of its own.
 
     `compute` may be called from several threads; `cancel` from any other one.
     """
 
-    def __init__(self, clock: Clock, *, runtime: Runtime = "ai-edge-litert", python: str = sys.executable) -> None:
+    def __init__(
+        self, clock: Clock, *, runtime: GoldenRuntime = "ai-edge-litert", python: str = sys.executable
+    ) -> None:
         """Choose the runtime.
 
         Args:
