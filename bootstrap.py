@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         python = environment(VENV, ["-e", "."])
         return run([str(python.parent / arguments[0]), *arguments[1:]])
     except subprocess.CalledProcessError as error:
-        print(f"bootstrap: this step failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+        print(f"bootstrap: this step failed: {' '.join(error.cmd)}", file=sys.stderr)
         return 1
 
 
@@ -46,33 +46,46 @@ def check(arguments: Sequence[str]) -> int:
     """The whole test command. Its last line is pytest's summary."""
     python = environment(VENV, ["-e", ".[tests]"])
     tools = python.parent
-    code = run([str(tools / "ruff"), "check", "."])
-    code = run([str(tools / "ruff"), "format", "--check", "."]) or code
-    code = run([str(tools / "mypy")]) or code
-    oldest = environment(ROOT / ".venv-oldest-pytest", ["-e", ".", OLDEST_PYTEST], base=_python("3.10"))
-    # The pytest side of the harness, on the oldest pytest that is supported; the run below has the newest.
-    code = run([str(oldest), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/session"]) or code
+    codes = [
+        run([str(tools / "ruff"), "check", "."]),
+        run([str(tools / "ruff"), "format", "--check", "."]),
+        run([str(tools / "mypy")]),
+    ]
+    # The pytest side of the harness on the oldest pytest that is supported; the run below has the newest.
+    oldest = environment(ROOT / ".venv-oldest-pytest", ["-e", "."], base=_python("3.10"), pytest=OLDEST_PYTEST)
+    codes.append(run([str(oldest), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/session"]))
     settings = {}
     older = _python("3.11", "3.10")
     if older is not None and sys.platform == "linux":
         runtime = environment(ROOT / ".venv-tflite-runtime", list(TFLITE_RUNTIME), base=older, constrained=False)
         settings["HARNESS_TFLITE_RUNTIME_PYTHON"] = str(runtime)
-    return run([str(python), "-m", "pytest", *arguments], settings) or code
+    codes.append(run([str(python), "-m", "pytest", *arguments], settings))
+    return max(codes, key=abs)
 
 
-def environment(folder: Path, wanted: list[str], base: str | None = None, constrained: bool = True) -> Path:
-    """The Python of a virtual environment that has what is wanted; made or refreshed only if need be."""
-    if constrained:
-        wanted = [*wanted, "-c", "constraints.txt"]
-        if not _has_compiler():
-            wanted = [item.replace(".[", ".[zig,") if item.startswith(".[") else item for item in wanted]
-            wanted = [".[zig]" if item == "." else item for item in wanted]
+def environment(
+    folder: Path, wanted: list[str], base: str | None = None, pytest: str | None = None, constrained: bool = True
+) -> Path:
+    """The Python of a virtual environment that has what is wanted; made or refreshed only if need be.
+
+    Args:
+        folder: of the environment.
+        wanted: pip's arguments.
+        base: the interpreter to make it with; this one by default.
+        pytest: a requirement that replaces the pinned pytest.
+        constrained: whether constraints.txt holds.
+    """
+    pins = (ROOT / "constraints.txt").read_text()
+    if pytest is not None:
+        pins = "".join(line for line in pins.splitlines(keepends=True) if not line.startswith("pytest=="))
+        wanted = [*wanted, pytest]
+    if not _has_compiler():
+        wanted = [{".": ".[zig]", ".[tests]": ".[tests,zig]"}.get(item, item) for item in wanted]
     python = folder / "bin" / "python"
     stamp = folder / "bootstrap.stamp"
-    digest = hashlib.sha256(repr((wanted, base)).encode())
-    for name in ("pyproject.toml", "constraints.txt"):
-        digest.update((ROOT / name).read_bytes())
-    if stamp.is_file() and stamp.read_text() == digest.hexdigest() and python.exists():
+    facts = (wanted, base, pins, (ROOT / "pyproject.toml").read_text())
+    digest = hashlib.sha256(repr(facts).encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == digest and python.exists():
         return python
     print(f"bootstrap: preparing {folder.name} (once; some minutes on a slow line)", file=sys.stderr)
     if not python.exists():
@@ -80,9 +93,13 @@ def environment(folder: Path, wanted: list[str], base: str | None = None, constr
         if made.returncode != 0:
             shutil.rmtree(folder, ignore_errors=True)
             print("bootstrap: Python cannot make virtual environments; on Debian: apt install python3-venv")
-            raise subprocess.CalledProcessError(made.returncode, "python3 -m venv")
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *wanted], cwd=ROOT, check=True)
-    stamp.write_text(digest.hexdigest())
+            raise subprocess.CalledProcessError(made.returncode, ["python3", "-m", "venv"])
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
+    if constrained:
+        (folder / "constraints.txt").write_text(pins)
+        command += ["-c", str(folder / "constraints.txt")]
+    subprocess.run(command, cwd=ROOT, check=True)
+    stamp.write_text(digest)
     return python
 
 

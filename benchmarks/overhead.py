@@ -19,7 +19,7 @@ from harness.plan.cell import InputPlan
 CPU_GOAL_MS = 25.0
 SUITE = """\
 version: 1
-models: [MODELS/ops/conv_2d.tflite]
+models: [MODELS/mobilenet_v1.tflite]
 delegates:
 {delegates}
 runs: {{warmup: {{count: 0, min_seconds: 0}}, count: 1, min_seconds: 0.5, max_seconds: 10}}
@@ -33,7 +33,7 @@ def pytest_unconfigure():
 
 def main() -> None:
     """One harness run and one shell loop over the same cells; both are dominated by the cells' own 0.5 s."""
-    count = 40 if arguments(__doc__ or "") else 120
+    count = 44 if arguments(__doc__ or "") else 120
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         delegates = "\n".join(f"  cpu-{number:03}: {{accelerator: cpu}}" for number in range(count))
@@ -46,7 +46,7 @@ def main() -> None:
         cells = newest_matrix(folder)["cells"]
         work = folder / "bare"
         work.mkdir()
-        link_job_files(work, ROOT / "models" / "ops" / "conv_2d.tflite", InputPlan())
+        link_job_files(work, ROOT / "models" / "mobilenet_v1.tflite", InputPlan())
         lines = [f"mkdir o{n}\n{bare_line(cell, f'o{n}')} > /dev/null" for n, cell in enumerate(cells)]
         (work / "loop.sh").write_text("set -e\n" + "\n".join(lines) + "\n")
         bare = timed(["sh", "loop.sh"], work)

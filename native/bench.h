@@ -128,6 +128,13 @@ typedef struct {
   double upload_us, invoke_us, read_us;
 } Sample;
 
+// The times of a phase of runs: all of them, or every 2nd, 4th, ... once there are more than `room`.
+typedef struct {
+  double *invoke_us, *read_us;
+  long kept, room;
+  long total, stride;  // runs of the phase; distance of two kept ones
+} Times;
+
 typedef struct {
   Kind kind;
   char message[1024];
@@ -146,8 +153,7 @@ typedef struct {
   Sample *samples;
   uint32_t *checksums;  // samples x outputs
   long sample_count;    // finished ones
-  double *warmup_us, *invoke_us, *read_us;
-  long warmup_count, run_count;
+  Times warmup, timed;
   int repeatable;
 } Run;
 

@@ -179,9 +179,12 @@ static void write_measurements(Json *json, const Run *run) {
     json_end(json, '}');
   }
   json_end(json, ']');
-  json_times(json, "warmup_us", run->warmup_us, run->warmup_count);
-  json_times(json, "invoke_us", run->invoke_us, run->run_count);
-  json_times(json, "read_us", run->read_us, run->run_count);
+  json_times(json, "warmup_invoke_us", run->warmup.invoke_us, run->warmup.kept);
+  json_times(json, "warmup_read_us", run->warmup.read_us, run->warmup.kept);
+  json_times(json, "invoke_us", run->timed.invoke_us, run->timed.kept);
+  json_times(json, "read_us", run->timed.read_us, run->timed.kept);
+  json_integer(json, "runs_total", run->timed.total);
+  json_integer(json, "runs_stride", run->timed.stride);
   json_flag(json, "outputs_repeatable", run->repeatable);
   json_tensors(json, "inputs", signature ? signature->inputs : NULL, signature ? signature->input_count : 0);
   json_begin(json, "outputs", '[');

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-// A microsecond-sized model must not fill memory and JSON with a minute of samples.
-enum { RUNS_KEPT = 100000 };
+// A microsecond-sized model must not fill memory and JSON with a minute of samples. Even, so that thinning stays in step.
+enum { RUNS_KEPT = 20000 };
 
 // Output shapes that the model leaves open are known once the inputs' shapes are.
 static void resolve_outputs(Run *run) {
@@ -159,46 +159,45 @@ static void run_samples(Run *run, const Handles *handles, const void *const *dat
   }
 }
 
-// Grows an array of times by doubling, between runs.
-static double *make_room(double *values, long count) {
-  bool full = count == 0 || (count >= 1024 && (count & (count - 1)) == 0);
-  if (!full) return values;
-  values = realloc(values, (size_t)(count == 0 ? 1024 : 2 * count) * sizeof *values);
-  if (values == NULL) abort();
-  return values;
+static Times times_for(long count) {
+  Times times = {.room = count > RUNS_KEPT ? count + count % 2 : RUNS_KEPT, .stride = 1};
+  times.invoke_us = allocate((size_t)times.room, sizeof(double));
+  times.read_us = allocate((size_t)times.room, sizeof(double));
+  return times;
+}
+
+// Keeps a run's times if it is due; when all room is taken, every second one goes and the distance doubles. What is
+// kept is so spread evenly over the whole phase.
+static void keep(Times *times, double invoke_us, double read_us) {
+  long number = times->total++;
+  if (number % times->stride != 0) return;
+  if (times->kept == times->room) {
+    times->kept /= 2;
+    times->stride *= 2;
+    for (long i = 0; i < times->kept; i++) {
+      times->invoke_us[i] = times->invoke_us[2 * i];
+      times->read_us[i] = times->read_us[2 * i];
+    }
+  }
+  times->invoke_us[times->kept] = invoke_us;
+  times->read_us[times->kept++] = read_us;
 }
 
 // Whether a phase of `done` runs, begun at `start_us`, goes on.
 static bool goes_on(const Run *run, long done, double start_us, long count, double seconds) {
   double elapsed = (now_us() - start_us) / 1e6;
   if (done > 0 && elapsed >= run->options->max_seconds) return false;
-  return done < count || (elapsed < seconds && done < RUNS_KEPT);
+  return done < count || elapsed < seconds;
 }
 
-static void warm_up(Run *run, const Handles *handles) {
-  enter(run, STAGE_WARMUP);
-  const Options *options = run->options;
+static void run_phase(Run *run, const Handles *handles, Times *times, long count, double seconds) {
+  *times = times_for(count);
   double start = now_us();
-  while (goes_on(run, run->warmup_count, start, options->warmup, options->warmup_seconds)) {
+  while (goes_on(run, times->total, start, count, seconds)) {
     double invoke_us, read_us;
-    run->warmup_us = make_room(run->warmup_us, run->warmup_count);
     run_once(run, handles, &invoke_us, &read_us);
-    run->warmup_us[run->warmup_count++] = invoke_us + read_us;
-  }
-}
-
-static void run_timed(Run *run, const Handles *handles) {
-  enter(run, STAGE_RUN);
-  const Options *options = run->options;
-  double start = now_us();
-  while (goes_on(run, run->run_count, start, options->runs, options->min_seconds)) {
-    double invoke_us, read_us;
-    run->invoke_us = make_room(run->invoke_us, run->run_count);
-    run->read_us = make_room(run->read_us, run->run_count);
-    run_once(run, handles, &invoke_us, &read_us);
-    run->invoke_us[run->run_count] = invoke_us;
-    run->read_us[run->run_count++] = read_us;
-    atomic_store_explicit(&run->facts->run, run->run_count, memory_order_relaxed);
+    keep(times, invoke_us, read_us);
+    atomic_store_explicit(&run->facts->run, times->total, memory_order_relaxed);
   }
 }
 
@@ -213,7 +212,9 @@ void measure(Run *run, const void *const *data) {
   Handles handles = handles_of(run->signature);
   run_samples(run, &handles, data);
   upload(run, data);  // the timed runs are sample 0's
-  warm_up(run, &handles);
-  run_timed(run, &handles);
-  if (run->run_count > 0) run->repeatable = outputs_repeat(run->signature);
+  enter(run, STAGE_WARMUP);
+  run_phase(run, &handles, &run->warmup, run->options->warmup, run->options->warmup_seconds);
+  enter(run, STAGE_RUN);
+  run_phase(run, &handles, &run->timed, run->options->runs, run->options->min_seconds);
+  if (run->timed.total > 0) run->repeatable = outputs_repeat(run->signature);
 }

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from harness.clock import Clock
 from harness.devices.base import DeviceError, Job, JobOutput, JobPath, Turns
@@ -46,7 +46,7 @@ class LocalDevice:
         self._env = dict(env or {})
         self._cores = tuple(cores)
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._running: tuple[int, threading.Event] | None = None
         self._cancelled = False
 
     def connect(self) -> Mapping[str, Any]:
@@ -146,45 +146,47 @@ class LocalDevice:
 
     def _run(self, argv: list[str], work: Path, env: Mapping[str, str], seconds: float) -> tuple[int, str, str, bool]:
         environment = {**os.environ, **self._env, **env}
-        with self._lock:
-            if self._cancelled:
-                raise DeviceError(f"{self.name}: cancelled", device=self.name)
-            process = subprocess.Popen(
-                argv,
-                cwd=work,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-            self._process = process
-        timed_out = False
-        try:
-            try:
-                out, err = process.communicate(timeout=seconds)
-            except subprocess.TimeoutExpired:
-                timed_out = True
-                _kill_group(process.pid, signal.SIGKILL)
-                out, err = process.communicate()
-        finally:
-            # Also ends whatever the program left behind in its session.
-            _kill_group(process.pid, signal.SIGKILL)
+        # Files, not pipes: a process that the program leaves behind would keep a pipe open until the deadline.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             with self._lock:
-                self._process = None
-        return process.returncode, _text(out), _text(err), timed_out
+                if self._cancelled:
+                    raise DeviceError(f"{self.name}: cancelled", device=self.name)
+                process = subprocess.Popen(
+                    argv,
+                    cwd=work,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
+                )
+                ended = threading.Event()
+                self._running = (process.pid, ended)
+            threading.Thread(target=_watch, args=(process, ended), name=f"harness-job-{self.name}", daemon=True).start()
+            try:
+                timed_out = not self._clock.wait(ended, seconds)
+            finally:
+                # Also ends whatever the program left behind in its session.
+                _kill_group(process.pid, signal.SIGKILL)
+                ended.wait()
+                with self._lock:
+                    self._running = None
+            return process.returncode, _tail(out), _tail(err), timed_out
 
     def _end(self, number: signal.Signals) -> None:
         with self._lock:
-            process = self._process
-        if process is None:
+            running = self._running
+        if running is None:
             return
-        _kill_group(process.pid, number)
-        if number is not signal.SIGKILL:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_KILL_GRACE)
-                return
-            _kill_group(process.pid, signal.SIGKILL)
+        pid, ended = running
+        _kill_group(pid, number)
+        if number is not signal.SIGKILL and not self._clock.wait(ended, _KILL_GRACE):
+            _kill_group(pid, signal.SIGKILL)
+
+
+def _watch(process: subprocess.Popen[bytes], ended: threading.Event) -> None:
+    process.wait()
+    ended.set()
 
 
 def host_target() -> str:
@@ -205,8 +207,11 @@ def _kill_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def _text(data: bytes) -> str:
-    return data[-_TEXT_KEPT:].decode("utf-8", "replace")
+def _tail(stream: IO[bytes]) -> str:
+    """The last part of what was written, as text."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _TEXT_KEPT))
+    return stream.read().decode("utf-8", "replace")
 
 
 def _cpuinfo(key: str) -> str | None:

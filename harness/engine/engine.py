@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 from harness.clock import Clock, iso
@@ -16,9 +17,9 @@ from harness.devices.base import DeviceError
 from harness.engine.executor import Executor, Slot
 from harness.engine.judge import CellResult, Judge
 from harness.engine.order import Work, queues
-from harness.engine.preparation import ModelKey, Preparation, model_key
+from harness.engine.preparation import ModelKey, Preparation, internal_problem, model_key
 from harness.engine.turns import Cancelled, MachineTurns
-from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, RoundResult
+from harness.plan.cell import Cell, Outcome, Problem, RoundResult
 from harness.record.journal import Journal, JournalError
 
 _NOBODY = "(the controller, which measures nothing itself)"
@@ -35,6 +36,28 @@ class Listener:
 
     def message(self, text: str) -> None:
         """Something a person may want to know."""
+
+
+class Heard(Listener):
+    """Passes on what the engine tells; a listener that fails (a closed terminal, say) costs no measurement."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def cell_started(self, cell: Cell, round_number: int) -> None:
+        """See `Listener`."""
+        with suppress(Exception):
+            self._listener.cell_started(cell, round_number)
+
+    def cell_finished(self, result: CellResult) -> None:
+        """See `Listener`."""
+        with suppress(Exception):
+            self._listener.cell_finished(result)
+
+    def message(self, text: str) -> None:
+        """See `Listener`."""
+        with suppress(Exception):
+            self._listener.message(text)
 
 
 @dataclass
@@ -77,7 +100,7 @@ class Engine:
             turns: whose turn it is on each machine.
             controller: the controller's machine if timed work is done on it too, else None.
             clock: time.
-            listener: told of progress.
+            listener: told of progress; must not raise.
         """
         self.finished: queue.Queue[CellResult | None] = queue.Queue()
         self._cells = {cell.id: _Progress(cell) for cell in cells}
@@ -93,7 +116,7 @@ class Engine:
         self._clock = clock
         self._listener = listener
         self._lock = threading.RLock()
-        self._waiting: dict[str, _Progress] = {}
+        self._waiting: dict[ModelKey, dict[str, _Progress]] = {}  # measured, not judged yet
         self._threads: list[threading.Thread] = []
         self._stop_reason: str | None = None
         self._open = len(self._cells)
@@ -118,26 +141,29 @@ class Engine:
         self._preparation.cancel()
         for slot in self._slots.values():
             slot.device.cancel()
+        with self._lock:
+            waiting = [progress for line in self._waiting.values() for progress in line.values()]
+        self._settle(waiting)  # their devices' threads may have ended already; the others settle their own
 
     def join(self, seconds: float) -> None:
         """Wait for all threads, at most `seconds` together; then settle every cell that is still open."""
         end = self._clock.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, end - self._clock.monotonic()))
+        if self._open == 0:
+            self._preparation.stop_references()
         self._preparation.join(max(0.0, end - self._clock.monotonic()))
-        self._settle_open()
+        self._settle(self._cells.values())
         for slot in self._slots.values():
             slot.device.close()
         self._journal.close()
 
     def _on_golden(self, key: ModelKey) -> None:
-        """References of a model are ready: judge what waited for them."""
-        with self._lock:
-            ready = [progress for progress in self._waiting.values() if model_key(progress.cell) == key]
-        for progress in ready:  # the preparation holds the controller's turn
-            self._judge_all(progress)
+        """References of a model are ready: judge what waited for them. The preparation holds the controller's turn."""
+        self._judge_ready(key)
 
     def _device_main(self, device: str, work: Sequence[Work]) -> None:
+        own = [progress for progress in self._cells.values() if progress.cell.device == device]
         try:
             problem = self._absent.get(device) or self._connect(device)
             for order, item in enumerate(work):
@@ -147,15 +173,17 @@ class Engine:
         except (Cancelled, CancelledError):
             pass  # whatever is open is settled below
         except JournalError as error:
-            self._listener.message(str(error))
             self.cancel(str(error))
+            self._listener.message(str(error))
         except Exception as error:
-            self._fail_device(device, error)
+            self._fail(own, error)
         finally:
             if self._stop_reason is not None:
-                self._settle_open(device)
+                self._settle(own)
 
     def _connect(self, device: str) -> Problem | None:
+        if self._stop_reason is not None:
+            raise Cancelled(self._stop_reason)
         slot = self._slots[device]
         try:
             slot.facts = slot.device.connect()
@@ -202,31 +230,33 @@ class Engine:
 
     def _judge_now(self, progress: _Progress) -> None:
         """Judge without disturbing what is timed on this machine."""
-        if self._controller is None:
-            self._judge_all(progress)
-        else:
-            with self._turns.turn(self._controller):
-                self._judge_all(progress)
-
-    def _judge_all(self, progress: _Progress) -> None:
-        """Judge a measured cell, or park it until its references are there; then whoever waited for it."""
-        pending = [progress]
-        while pending:
-            current = pending.pop()
+        with nullcontext() if self._controller is None else self._turns.share(self._controller):
+            key = model_key(progress.cell)
             with self._lock:
-                if current.cell.id not in self._cells or not current.measured:
-                    continue
-                if not self._judge.ready(current.cell, current.results):
-                    self._waiting[current.cell.id] = current
-                    continue
-                self._waiting.pop(current.cell.id, None)
-                if current.cell.id in self._judge.results:
-                    continue
-                result = self._judge.judge(current.cell, current.results)
-                pending.extend(
-                    other for other in self._waiting.values() if self._judge.ready(other.cell, other.results)
-                )
+                self._waiting.setdefault(key, {})[progress.cell.id] = progress
+                self._judge.add(progress.cell, progress.results)
+            self._judge_ready(key)
+
+    def _judge_ready(self, key: ModelKey) -> None:
+        """Judge the measured cells of a model for which everything is there; the others go on waiting."""
+        while (result := self._judge_one(key)) is not None:
             self._finish(result)
+
+    def _judge_one(self, key: ModelKey) -> CellResult | None:
+        with self._lock:
+            if self._stop_reason is not None:
+                return None
+            waiting = self._waiting.get(key, {})
+            for name, progress in waiting.items():
+                try:
+                    if not self._judge.ready(progress.cell, progress.results):
+                        continue
+                    result = self._judge.judge(progress.cell, progress.results)
+                except Exception as error:
+                    result = self._judge.faulty(progress.cell, progress.results, internal_problem(repr(error)))
+                del waiting[name]
+                return result
+        return None
 
     def _finish(self, result: CellResult) -> None:
         self._listener.cell_finished(result)
@@ -236,24 +266,25 @@ class Engine:
             if self._open == 0:
                 self.finished.put(None)
 
-    def _settle_open(self, device: str | None = None) -> None:
+    def _settle(self, cells: Iterable[_Progress]) -> None:
+        """Give every cell that has no outcome yet the outcome NOT_RUN."""
         reason = self._stop_reason or "the engine ended before the cell was measured"
-        for progress in self._cells.values():
-            with self._lock:
-                if progress.cell.id in self._judge.results or (device and progress.cell.device != device):
-                    continue
-                self._waiting.pop(progress.cell.id, None)
-                problem = Problem(Outcome.NOT_RUN, reason, kind="cancelled")
-                result = self._judge.unmeasured(progress.cell, progress.results, problem)
-            self._finish(result)
+        self._end(cells, Problem(Outcome.NOT_RUN, reason, kind="cancelled"))
 
-    def _fail_device(self, device: str, error: Exception) -> None:
-        problem = Problem(Outcome.ERROR, f"fault of the harness: {error!r}", ErrorClass.HOST, "internal")
-        for progress in self._cells.values():
-            if progress.cell.device != device:
-                continue
+    def _fail(self, cells: Sequence[_Progress], error: Exception) -> None:
+        """A fault of ours in a device's thread: its cells end here, and those that wait for them are judged."""
+        self._end(cells, internal_problem(repr(error)))
+        for key in dict.fromkeys(model_key(progress.cell) for progress in cells):
+            self._judge_ready(key)
+
+    def _end(self, cells: Iterable[_Progress], problem: Problem) -> None:
+        for progress in cells:
             with self._lock:
                 if progress.cell.id in self._judge.results:
                     continue
-                result = self._judge.unmeasured(progress.cell, progress.results, problem)
+                self._waiting.get(model_key(progress.cell), {}).pop(progress.cell.id, None)
+                try:
+                    result = self._judge.unmeasured(progress.cell, progress.results, problem)
+                except Exception as error:
+                    result = self._judge.faulty(progress.cell, progress.results, internal_problem(repr(error)))
             self._finish(result)

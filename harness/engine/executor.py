@@ -96,7 +96,6 @@ class LocalExecutor:
         prepared = self._preparation.prepared(cell)
         if prepared.problem is not None or prepared.inputs is None:
             return replace(result, problem=prepared.problem)
-        began = self._clock.monotonic()
         runner = self._runners.get(cell.delegate.runner)
         if runner is None:
             raise UsageError(f"delegate '{cell.delegate.name}': there is no runner '{cell.delegate.runner}'")
@@ -108,9 +107,9 @@ class LocalExecutor:
         relative = f"{ARTIFACTS}/{slug(cell.id)}/r{result.round}a{result.attempt}"
         folder = self._folder / relative
         folder.mkdir(parents=True)
-        left = deadline - (self._clock.monotonic() - began)
         before = slot.device.state()
-        output = slot.device.execute(job, folder, left, turns)
+        began = self._clock.monotonic()  # fetching a runtime or building the runner is not the device's time
+        output = slot.device.execute(job, folder, deadline, turns)
         report: RunnerReport = runner.report(cell, job, facts, output)
         return replace(
             result,
@@ -137,15 +136,15 @@ class _JobTurns:
         self.waited = 0.0
 
     def command(self) -> AbstractContextManager[object]:
-        return self._waiting(self._machine)
+        return self._waiting(self._turns.turn(self._machine))
 
     def transfer(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._controller is None else self._waiting(self._controller)
+        return nullcontext() if self._controller is None else self._waiting(self._turns.share(self._controller))
 
     @contextmanager
-    def _waiting(self, machine: str) -> Iterator[None]:
+    def _waiting(self, turn: AbstractContextManager[None]) -> Iterator[None]:
         began = self._clock.monotonic()
-        with self._turns.turn(machine):
+        with turn:
             self.waited += self._clock.monotonic() - began
             yield
 

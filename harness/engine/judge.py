@@ -39,6 +39,8 @@ from harness.reference.inputs import InputSet
 
 Arrays = list[list[npt.NDArray[Any]]]
 
+_INCOMPLETE = "not all rounds were measured"
+
 
 @dataclass(frozen=True)
 class CellResult:
@@ -72,9 +74,14 @@ class Judge:
     def __init__(self, preparation: Preparation, planned: Mapping[str, Cell], baseline: Mapping[str, CellRow]) -> None:
         """Judge `planned` cells; `baseline` holds an earlier run's rows by id, or nothing."""
         self.results: dict[str, CellResult] = {}
+        self._measured: dict[str, tuple[RoundResult, ...]] = {}
         self._preparation = preparation
         self._planned = planned
         self._baseline = baseline
+
+    def add(self, cell: Cell, rounds: Sequence[RoundResult]) -> None:
+        """A cell will not be measured any further; others may now be compared with it, judged or not."""
+        self._measured[cell.id] = tuple(rounds)
 
     def ready(self, cell: Cell, rounds: Sequence[RoundResult]) -> bool:
         """Whether everything that the verdict of a measured cell needs is there."""
@@ -83,7 +90,7 @@ class Judge:
         if self._preparation.golden(cell) is None:
             return False
         needed = [*self._partners(cell), self._reference_cell(cell)]
-        return all(other is None or other not in self._planned or other in self.results for other in needed)
+        return all(other is None or other not in self._planned or other in self._measured for other in needed)
 
     def judge(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellResult:
         """The result of a cell for which everything is ready."""
@@ -101,10 +108,9 @@ class Judge:
             problem = missing.problem
         except ValueError as error:
             problem = Problem(Outcome.ERROR, f"outputs cannot be compared: {error}", ErrorClass.RUNNER, "outputs")
-        row = self._row(cell, rounds)
+        row = self._timed_row(cell, rounds)
         row["accuracy"] = rows
-        row["latency"] = _latency(measured)
-        row["speedup"] = fastest_speedup(row, self._found(self._partners(cell)))
+        row["speedup"] = fastest_speedup(row, self._partner_rows(cell))
         if problem is not None:
             _set_problem(row, problem)
         else:
@@ -113,13 +119,17 @@ class Judge:
 
     def unmeasured(self, cell: Cell, rounds: Sequence[RoundResult], problem: Problem) -> CellResult:
         """The result of a cell that has no (complete) measurement."""
-        row = self._row(cell, rounds)
-        measured = [result for result in rounds if result.measurement is not None]
-        if measured:
-            row["latency"] = _latency(measured)
-            row["validity"] = {"void": True, "reasons": ["not all rounds were measured"]}
+        row = self._timed_row(cell, rounds)
+        if row["latency"] is not None:
+            row["validity"] = {"void": True, "reasons": [_INCOMPLETE]}
         _set_problem(row, problem)
         self._compare_with_baseline(row)
+        return self._keep(cell, row, rounds)
+
+    def faulty(self, cell: Cell, rounds: Sequence[RoundResult], problem: Problem) -> CellResult:
+        """The result of a cell that the harness failed to judge: as little as possible is done for it."""
+        row = self._row(cell, rounds)
+        _set_problem(row, problem)
         return self._keep(cell, row, rounds)
 
     def _keep(
@@ -129,6 +139,7 @@ class Judge:
         inputs = prepared.inputs if prepared else None
         result = CellResult(cell, row, tuple(rounds), _last_measured(rounds), reference, inputs)
         self.results[cell.id] = result
+        self._measured.setdefault(cell.id, result.rounds)
         return result
 
     def _partners(self, cell: Cell) -> list[str]:
@@ -160,23 +171,42 @@ class Judge:
             if not isinstance(golden, Golden):
                 raise _NoReference(golden)
             return golden.outputs, golden.row()
-        result = self.results.get(other)
-        if result is None or result.measurement is None:
-            reason = result.row["reason"] if result else "it was not planned"
-            words = f"the reference cell {other} has no measurement: {reason}"
-            raise _NoReference(Problem(Outcome.ERROR, words, ErrorClass.CONFIG, "reference"))
-        measurement = result.measurement
+        rounds = self._measured.get(other, ())
+        measurement = _last_measured(rounds)
+        if measurement is None:
+            raise _NoReference(self._no_outputs(other, rounds))
+        device, delegate = self._planned[other].device, self._planned[other].delegate
         kind = "same_device_cpu" if cell.policy.reference == "same_device_cpu" else "device"
         return measurement.outputs, {
             "kind": kind,
-            "device": result.cell.device,
+            "device": device,
             "runtime": measurement.runtime.get("version"),
-            "kernels": result.cell.delegate.kernels,
+            "kernels": delegate.kernels,
             "fallback_reason": None,
         }
 
-    def _found(self, ids: Sequence[str]) -> list[CellResult]:
-        return [self.results[one] for one in ids if one in self.results]
+    def _no_outputs(self, other: str, rounds: Sequence[RoundResult]) -> Problem:
+        """Why a reference cell has no outputs."""
+        problem = rounds[-1].problem if rounds else None
+        settled = self.results.get(other)
+        reason = problem.reason if problem else settled.row["reason"] if settled else "it was not planned"
+        error_class = problem.error_class if problem else None
+        words = f"the reference cell {other} has no measurement: {reason}"
+        return Problem(Outcome.ERROR, words, error_class or ErrorClass.CONFIG, "reference")
+
+    def _partner_rows(self, cell: Cell) -> list[CellRow]:
+        """Rows of a cell's partners with their timing; those that are not judged yet are made for this purpose."""
+        found = []
+        for name in self._partners(cell):
+            rounds = self._measured.get(name)
+            if name in self.results:
+                found.append(self.results[name].row)
+            elif rounds is not None:
+                row = self._timed_row(self._planned[name], rounds)
+                if not rounds or rounds[-1].problem is not None:
+                    row["validity"] = {"void": True, "reasons": [_INCOMPLETE]}
+                found.append(row)
+        return found
 
     def _apply_gates(self, cell: Cell, row: CellRow) -> None:
         figures = gates.figures(row["accuracy"], row["latency"], row["delegation"], row["memory"], row["speedup"])
@@ -192,6 +222,12 @@ class Judge:
             row["regression"] = comparison.row()
             if row["error"] is None:
                 row["gates"] += comparison.gate_rows()
+
+    def _timed_row(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellRow:
+        row = self._row(cell, rounds)
+        measured = [result for result in rounds if result.measurement is not None]
+        row["latency"] = _latency(measured) if measured else None
+        return row
 
     def _row(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellRow:
         measurement = _last_measured(rounds)
@@ -241,25 +277,26 @@ class _NoReference(Exception):
     def __init__(self, problem: Problem | None) -> None:
         super().__init__("no reference")
         reason = problem.reason if problem else "it was not computed"
+        error_class = (problem.error_class if problem else None) or ErrorClass.MODEL
         self.problem = Problem(
-            Outcome.ERROR, f"measured, but there is no reference: {reason}", ErrorClass.MODEL, "reference"
+            Outcome.ERROR, f"measured, but there is no reference: {reason}", error_class, "reference"
         )
 
 
-def fastest_speedup(row: CellRow, others: Sequence[CellResult]) -> SpeedupRow | None:
+def fastest_speedup(row: CellRow, others: Sequence[CellRow]) -> SpeedupRow | None:
     """Speed-up of a measured cell over the fastest of others; None where nothing comparable was measured.
 
     Cells whose timings do not mean the same are refused, with a note in the row that says why.
     """
     best: CellRow | None = None
     for other in others:
-        if other.row["latency"] is None or other.row["id"] == row["id"]:
+        if other["latency"] is None or other["id"] == row["id"]:
             continue
-        differences = regression.timing_differences(row, other.row)
+        differences = regression.timing_differences(row, other)
         if differences:
-            row["notes"].append(f"no speed-up over {other.row['id']}: {'; '.join(differences)}")
-        elif best is None or _median(other.row) < _median(best):
-            best = other.row
+            row["notes"].append(f"no speed-up over {other['id']}: {'; '.join(differences)}")
+        elif best is None or _median(other) < _median(best):
+            best = other
     if best is None or best["latency"] is None or row["latency"] is None:
         return None
     return latency.speedup(row["latency"], best["latency"], best["id"])

@@ -71,9 +71,9 @@ def build(
     return matrix
 
 
-def _over(cell: Cell, results: Mapping[str, CellResult]) -> list[CellResult]:
+def _over(cell: Cell, results: Mapping[str, CellResult]) -> list[CellRow]:
     ids = (cell_id(cell.suite, cell.model.name, cell.device, name) for name in cell.policy.speedup_over)
-    return [results[one] for one in ids if one in results]
+    return [results[one].row for one in ids if one in results]
 
 
 def _delegates(cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from harness.engine.turns import Cancelled, Reservation
+from harness.errors import UsageError
 from harness.plan.cell import Cell, ErrorClass, Model, Outcome, Problem
 from harness.plan.tflite_file import describe
 from harness.reference.golden import Golden, GoldenRunners
@@ -65,6 +66,7 @@ class Preparation:
         self._prepared: dict[ModelKey, Future[Prepared]] = {key: Future() for key in self._cells}
         self._golden: dict[ModelKey, Future[Golden | Problem]] = {key: Future() for key in self._cells}
         self._cancelled = threading.Event()
+        self._enough = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, turn: Reservation, on_golden: Callable[[ModelKey], None]) -> None:
@@ -92,6 +94,11 @@ class Preparation:
         """Every model that was read so far, in the order of the cells."""
         return [prepared.model for future in self._prepared.values() if (prepared := _done(future)) is not None]
 
+    def stop_references(self) -> None:
+        """No cell waits for golden outputs any more: compute no further ones."""
+        self._enough.set()
+        self._golden_runner.cancel()
+
     def cancel(self) -> None:
         """Stop; whoever waits is told so."""
         self._cancelled.set()
@@ -112,6 +119,16 @@ class Preparation:
                 self._prepare_all()
         except Cancelled:
             self.cancel()
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """A fault of ours outside any model's own work: nobody may wait for what will not come."""
+        for key, cell in self._cells.items():
+            _fill(self._prepared[key], lambda c=cell: _unusable(c, error))  # type: ignore[misc]
+            _fill(self._golden[key], lambda: _fault(error))
+            if self._on_golden is not None:
+                self._on_golden(key)
 
     def _prepare_all(self) -> None:
         for key, cell in self._cells.items():
@@ -120,7 +137,7 @@ class Preparation:
             _fill(self._prepared[key], partial(_prepare, cell))
         self._warm_up()
         for number, (key, cell) in enumerate(self._cells.items(), 1):
-            if self._cancelled.is_set():
+            if self._cancelled.is_set() or self._enough.is_set():
                 return
             self._on_message(f"reference outputs {number}/{len(self._cells)}: {cell.model.name}")
             _fill(self._golden[key], partial(self._compute, cell))
@@ -128,13 +145,23 @@ class Preparation:
                 self._on_golden(key)
 
     def _compute(self, cell: Cell) -> Golden | Problem:
-        prepared = self.prepared(cell)
-        if prepared.problem is not None or prepared.inputs is None:
-            return prepared.problem or _internal("inputs are missing")
-        return self._golden_runner.compute(prepared.model, prepared.inputs, cell.policy)
+        try:
+            prepared = self.prepared(cell)
+            if prepared.problem is not None or prepared.inputs is None:
+                return prepared.problem or internal_problem("inputs are missing")
+            return self._golden_runner.compute(prepared.model, prepared.inputs, cell.policy)
+        except Exception as error:
+            return _fault(error)
 
 
 def _prepare(cell: Cell) -> Prepared:
+    try:
+        return _prepared(cell)
+    except Exception as error:
+        return _unusable(cell, error)
+
+
+def _prepared(cell: Cell) -> Prepared:
     model = describe(cell.model)
     if model.problem is not None:
         return Prepared(model, None, model.problem)
@@ -160,14 +187,26 @@ def _done(future: Future[_T]) -> _T | None:
 
 
 def _fill(future: Future[_T], work: Callable[[], _T]) -> None:
-    """Settle a future, whatever happens: a waiting device must never hang on a fault of ours."""
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
+    """Settle a future, unless it is settled or cancelled already; `work` must not raise."""
+    if not future.done() and future.set_running_or_notify_cancel():
         future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
 
 
-def _internal(what: str) -> Problem:
+def _unusable(cell: Cell, error: Exception) -> Prepared:
+    """What becomes of a model when preparing it failed for a reason that is not the model's."""
+    return Prepared(Model(cell.model), None, _fault(error))
+
+
+def _fault(error: Exception) -> Problem:
+    """Whoever waits for a model must get an answer, even where the harness or its host fails."""
+    if isinstance(error, UsageError):
+        return Problem(Outcome.ERROR, str(error), ErrorClass.CONFIG, "config")
+    if isinstance(error, OSError):
+        words = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        return Problem(Outcome.ERROR, words, ErrorClass.HOST, "controller")
+    return internal_problem(repr(error))
+
+
+def internal_problem(what: str) -> Problem:
+    """A fault of the harness itself."""
     return Problem(Outcome.ERROR, f"fault of the harness: {what}", ErrorClass.HOST, "internal")

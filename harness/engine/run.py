@@ -12,7 +12,7 @@ from harness.clock import Clock, iso
 from harness.devices.base import Device
 from harness.devices.local import host_target, machine_name
 from harness.devices.registry import machine_of, open_device
-from harness.engine.engine import Engine, Listener
+from harness.engine.engine import Engine, Heard, Listener
 from harness.engine.executor import LocalExecutor, Slot
 from harness.engine.judge import CellResult, Judge
 from harness.engine.matrix import build
@@ -74,6 +74,7 @@ class Run:
         self._cells = cells
         self._folder = folder
         self._clock = clock
+        heard = Heard(listener)
         used = {cell.device for cell in cells}
         self._slots = {
             name: Slot(opener(spec, clock), machine_of(spec)) for name, spec in specs.items() if name in used
@@ -85,7 +86,7 @@ class Run:
             cells,
             GoldenRunners(clock),
             warm_up=self._warm_up,
-            on_message=listener.message,
+            on_message=heard.message,
         )
         own = machine_name()
         controller = own if any(slot.machine == own for slot in self._slots.values()) else None
@@ -113,7 +114,7 @@ class Run:
             turns=self._turns,
             controller=controller,
             clock=clock,
-            listener=listener,
+            listener=heard,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Timed work of one machine takes turns, first come first served."""
+"""Timed work of one machine takes turns, first come first served; work that is not timed only keeps out of its way."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 
 
 class Cancelled(Exception):
     """The run was cancelled while waiting."""
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """A place in a machine's line: `alone` for timed work, `first` for the preparation."""
+
+    alone: bool
+    first: bool = False
+    inside: bool = False
 
 
 class MachineTurns:
@@ -17,23 +28,25 @@ class MachineTurns:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._lines: dict[str, deque[object]] = defaultdict(deque)
+        self._lines: dict[str, deque[_Ticket]] = defaultdict(deque)
         self._cancelled = False
 
     @contextmanager
     def turn(self, machine: str) -> Iterator[None]:
-        """Wait for the machine, then hold it. Raises Cancelled instead of waiting on."""
-        ticket = object()
-        with self._changed:
-            self._lines[machine].append(ticket)
-        yield from self._hold(machine, ticket)
+        """Wait for the machine, then hold it alone. Raises Cancelled instead of waiting on."""
+        yield from self._hold(machine, self._queue(machine, _Ticket(alone=True)))
+
+    @contextmanager
+    def share(self, machine: str) -> Iterator[None]:
+        """Wait until nothing is timed on the machine, then keep it so. Raises Cancelled instead of waiting on."""
+        yield from self._hold(machine, self._queue(machine, _Ticket(alone=False)))
 
     def reserve(self, machine: str) -> Reservation:
-        """A place at the end of the machine's line now, to be entered later, perhaps by another thread."""
-        ticket = object()
-        with self._changed:
-            self._lines[machine].append(ticket)
-        return Reservation(self, machine, ticket)
+        """A place at the end of the machine's line now, to be entered later, perhaps by another thread.
+
+        It keeps timed work out until it is given up; what shares the machine need not wait for it.
+        """
+        return Reservation(self, machine, self._queue(machine, _Ticket(alone=False, first=True)))
 
     def cancel(self) -> None:
         """Make everyone who waits, now or later, stop waiting."""
@@ -41,14 +54,23 @@ class MachineTurns:
             self._cancelled = True
             self._changed.notify_all()
 
-    def _hold(self, machine: str, ticket: object) -> Iterator[None]:
-        line = self._lines[machine]
+    def _queue(self, machine: str, ticket: _Ticket) -> _Ticket:
         with self._changed:
-            self._changed.wait_for(lambda: self._cancelled or line[0] is ticket)
-            if line[0] is not ticket or self._cancelled:
+            self._lines[machine].append(ticket)
+        return ticket
+
+    def _hold(self, machine: str, ticket: _Ticket) -> Iterator[None]:
+        with self._changed:
+            line = self._lines[machine]
+            try:
+                self._changed.wait_for(lambda: self._cancelled or _may_enter(line, ticket))
+                if self._cancelled:
+                    raise Cancelled(machine)
+                ticket.inside = True
+            except BaseException:
                 line.remove(ticket)
                 self._changed.notify_all()
-                raise Cancelled(machine)
+                raise
         try:
             yield
         finally:
@@ -57,10 +79,18 @@ class MachineTurns:
                 self._changed.notify_all()
 
 
+def _may_enter(line: deque[_Ticket], ticket: _Ticket) -> bool:
+    if ticket.alone:
+        return line[0] is ticket and not any(other.inside for other in line)
+    if line[0].first:  # timed work cannot begin anyway, so nobody is overtaken to his cost
+        return True
+    return not any(other.alone for other in islice(line, line.index(ticket)))
+
+
 class Reservation:
     """A place in a machine's line; a context manager that waits for it, holds it and gives it up."""
 
-    def __init__(self, turns: MachineTurns, machine: str, ticket: object) -> None:
+    def __init__(self, turns: MachineTurns, machine: str, ticket: _Ticket) -> None:
         self._hold = contextmanager(turns._hold)(machine, ticket)
 
     def __enter__(self) -> None:

@@ -65,7 +65,9 @@ class Inventory:
 
 
 def open_inventory(devices: str, *, environ: Mapping[str, str] | None = None) -> Inventory:
-    """The lab that `--devices` names: a file, or "auto" for what can be found without one."""
+    """The lab that `--devices` names: a file, or "auto" for what can be found without one. Raises UsageError."""
+    if not devices.strip():
+        raise UsageError("--devices is empty: name a devices file, or 'auto' for this machine")
     return auto_inventory() if devices == AUTO else load_inventory(Path(devices), environ=environ)
 
 
@@ -85,6 +87,10 @@ def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> I
         UsageError: one line for each thing that is wrong, with file, line and key.
     """
     document = load(path, version=VERSION, environ=environ)
+    if "delegates" in document.data and "devices" not in document.data:
+        raise UsageError(
+            f"{document.name}: is a suite, not a devices file; write --devices devices.yaml {document.name}"
+        )
     file = validate(DevicesFile, document)
     _check(document, file)
     folder = path.absolute().parent

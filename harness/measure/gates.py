@@ -16,106 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from harness.measure import tasks
+from harness.measure.metrics import METRICS, TASK_METRICS, Metric
 from harness.plan.cell import ErrorClass, GateRule, Outcome
 from harness.plan.row import AccuracyRow, DelegationRow, GateRow, LatencyRow, MemoryRow, SpeedupRow
 
 BAND = 0.9
 """Share of a limit from which on a value is MARGINAL."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure that a gate may limit.
-
-    Attributes:
-        direction: "max": the limit is an upper bound; "min": a lower one.
-        unit: of the limit; "" for plain numbers and shares.
-        where: the figure's place in a cell of matrix.json.
-        meaning: one line for the documentation.
-        missing: why there may be no figure, and what to do.
-        ceiling: the largest possible value of a lower-bound figure; None without one.
-        count: whether values are whole numbers, which have no marginal band.
-    """
-
-    direction: Literal["max", "min"]
-    unit: str
-    where: str
-    meaning: str
-    missing: str
-    ceiling: float | None = None
-    count: bool = False
-
-
-_UNDEFINED = "no outputs were compared with the reference, or it is not defined for them"
-_NO_TIMING = "the cell has no valid latency"
-_NOT_REPORTED = "the runner did not report it"
-
-
-def _accuracy(
-    name: str, direction: Literal["max", "min"], meaning: str, unit: str = "", ceiling: float | None = None
-) -> tuple[str, Metric]:
-    return name, Metric(direction, unit, f"accuracy[].{name}", meaning, _UNDEFINED, ceiling, name == "nonfinite")
-
-
-def _timing(name: str, meaning: str) -> tuple[str, Metric]:
-    return name, Metric("max", "us", f"latency.{name}", meaning, _NO_TIMING)
-
-
-_STEPS = "the output's own unit; steps of quantised outputs"
-
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    dict(
-        [
-            _accuracy(
-                "nonfinite", "max", "output elements that are NaN or Inf where the reference is not, or vice versa"
-            ),
-            _accuracy("max_abs", "max", "largest absolute error", _STEPS),
-            _accuracy("max_abs_of_range", "max", "largest absolute error as a share of the reference's range"),
-            _accuracy("mean_abs", "max", "mean absolute error", _STEPS),
-            _accuracy("rmse", "max", "root of the mean squared error", _STEPS),
-            _accuracy("max_rel", "max", "largest relative error, with a floor at 0.1 % of the range"),
-            _accuracy("cosine", "min", "cosine similarity", ceiling=1.0),
-            _accuracy("psnr_db", "min", "peak signal-to-noise ratio; identical outputs pass any limit", "dB"),
-            *(
-                (name, Metric("min", "", f"accuracy[].task.{name}", meaning, "the model's task does not yield it", 1.0))
-                for name, meaning in tasks.METRICS.items()
-            ),
-            _timing("median_us", "median latency"),
-            _timing("p90_us", "90th percentile of the latency"),
-            _timing("init_us", "from loading the runtime to a compiled model"),
-            _timing("first_us", "the first run after compiling"),
-            (
-                "peak_rss_bytes",
-                Metric("max", "bytes", "memory.peak_rss_bytes", "peak memory of the runner", _NOT_REPORTED),
-            ),
-            (
-                "delegated_nodes",
-                Metric(
-                    "min",
-                    "",
-                    "delegation.nodes_delegated / delegation.nodes_total",
-                    "share of the model's nodes on the accelerator",
-                    _NOT_REPORTED,
-                    1.0,
-                ),
-            ),
-            (
-                "partitions",
-                Metric("max", "", "delegation.partitions", "number of delegated partitions", _NOT_REPORTED, count=True),
-            ),
-            (
-                "speedup",
-                Metric("min", "", "speedup.value", "times faster than the partner", "its partner was not measured"),
-            ),
-        ]
-    )
-)
-"""Every figure that a gate may limit, by the name that suites use."""
 
 
 class Judgement(NamedTuple):
@@ -167,7 +75,7 @@ def figures(
 
 
 def _accuracy_figure(name: str, metric: Metric, row: AccuracyRow) -> float | None:
-    if name in tasks.METRICS:
+    if name in TASK_METRICS:
         return row.get("task", {}).get(name)
     value: float | None = row[name]  # type: ignore[literal-required]
     if value is None and row["nonfinite"]:
@@ -240,7 +148,7 @@ def outcome(rows: Sequence[GateRow]) -> Judgement:
 
 def _unset(gate: str) -> str:
     metric = METRICS.get(gate)
-    return f"gate {gate} has no figure: {metric.missing if metric else _UNDEFINED}"
+    return f"gate {gate} has no figure: {metric.missing if metric else 'there is none of this name'}"
 
 
 def _failed(row: GateRow) -> str:

@@ -24,21 +24,6 @@ from harness.measure import detections
 from harness.measure.tensors import Array, Samples, numbers, real
 from harness.plan.cell import Task, TensorSpec
 
-METRICS: Mapping[str, str] = MappingProxyType(
-    {
-        "top1_agreement": "share of samples whose most likely class is the reference's (a tie there: any of the tied)",
-        "top5_agreement": "share of samples with the reference's most likely class among the five most likely",
-        "label_agreement": "share of pixels with the reference's label",
-        "mean_iou": "intersection over union of the pixels of a label, mean over the reference's labels",
-        "detections_matched": "share of detections found on both sides, in any order",
-        "box_iou": "mean intersection over union of the boxes of matched detections",
-        "boxes_within": "share of box numbers, at matched anchors, off by at most 2 % of their range",
-        "score_agreement": "1 less the largest difference in score of matched detections",
-        "keypoints_within": "share of keypoints at most one heatmap cell off, or of coordinates 2 % of their range",
-    }
-)
-"""What each figure means, by name; all are lower-bound gates."""
-
 WITHIN = 0.02
 """Share of the reference's range by which a coordinate may be off and still count as the same."""
 
@@ -54,7 +39,7 @@ _FITS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Agreement:
-    """Task figures by name (see METRICS); empty, with a note, when the task does not fit the outputs."""
+    """Task figures by name (see `TASK_METRICS`); empty, with a note, when the task does not fit the outputs."""
 
     metrics: dict[str, float]
     note: str | None = None

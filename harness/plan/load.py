@@ -53,6 +53,8 @@ def load_suite(
             f"{display(path)}: a suite is named after its file, with letters, digits, '.', '_' and '-'; rename it"
         )
     document = load(path, version=VERSION, environ=environ)
+    if isinstance(document.data.get("devices"), list) and not document.data.keys() & {"models", "delegates"}:
+        raise UsageError(f"{document.name}: is a devices file, not a suite; name it with --devices")
     return _suite(document, path.stem, Catalogue(path.absolute().parent, rootdir), metrics)
 
 
@@ -68,11 +70,18 @@ def model_suite(files: Sequence[Path], metrics: Collection[str] | None = None) -
     """
     for file in files:
         if not is_file(file):
-            beside = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
-            raise UsageError(f"--model {file}: no such file{nearest(file.name, beside)}")
+            raise UsageError(f"--model {file}: {_absent(file)}")
     text = _text(files, ON_THE_SPOT, gates="")
     document = parse(text, "--model", version=VERSION, environ={})
     return _suite(document, "model", Catalogue(Path.cwd()), metrics), text
+
+
+def _absent(file: Path) -> str:
+    """Words for a path that is no file."""
+    if file.is_dir():
+        return f"is a folder; name a file in it, such as {file / 'model.tflite'}"
+    beside = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
+    return f"no such file{nearest(file.name, beside)}"
 
 
 def marker_suite(model: str, delegate: str | Mapping[str, object], folders: Sequence[Path], where: str) -> Suite:

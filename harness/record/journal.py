@@ -37,7 +37,7 @@ class Journal:
 
     def attempt(self, result: RoundResult) -> None:
         """One line for an attempt at a round. Raises JournalError."""
-        self._append({"type": "attempt", **dataclasses.asdict(result)})
+        self._append({"type": "attempt", **_fields(result)})
 
     def close(self) -> None:
         """Close the file."""
@@ -97,7 +97,14 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return entries[0], [entry for entry in entries[1:] if entry.get("type") == "attempt"]
 
 
+def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    """A dataclass's fields as they are: `asdict` would copy thousands of samples one by one."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
 def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):

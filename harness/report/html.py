@@ -11,12 +11,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.measure.verdict import GOOD, is_waived
+from harness.paths import cache_dir
 from harness.plan.row import CellRow, DeviceRow, Matrix
-from harness.report import figures, plot, words
+from harness.report import figures, plot, reasons, words
 from harness.report.grid import Grid, make_grid
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -58,11 +59,14 @@ def render(matrix: Matrix) -> str:
         summary=matrix["summary"],
         headline=words.headline(matrix),
         cautions=words.cautions(matrix),
+        not_for_release=words.not_for_release(matrix),
+        slower=[(entry, [anchors[id(row)] for row in entry.rows]) for entry in words.slower(matrix)],
         counts=[(outcome.value, count) for outcome, count in words.outcome_counts(matrix["summary"]).items()],
         groups=[(group, [anchors[id(row)] for row in group.rows]) for group in words.not_passing(matrix)],
         not_passing=sum(row["outcome"] not in GOOD for row in matrix["cells"]),
         grid=grid,
         grid_entries=[[anchors[id(row)] if row else None for row in line.rows] for line in grid.lines],
+        places=_places(grid),
         starts=_first_columns(grid),
         entries=sorted(entries, key=lambda entry: figures.rank(entry.row)),
         devices={device["name"]: device for device in matrix["devices"]},
@@ -77,9 +81,18 @@ def _source(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
+def _compiled() -> FileSystemBytecodeCache | None:
+    """Compiled templates of earlier runs; a cache that cannot be used costs time, not the report."""
+    try:
+        return FileSystemBytecodeCache(str(cache_dir("templates")))
+    except OSError:
+        return None
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
+        bytecode_cache=_compiled(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -88,6 +101,7 @@ def _environment() -> Environment:
     environment.filters.update(
         us=figures.format_us,
         ms=_aligned_ms,
+        file_name=_file_name,
         size=figures.format_bytes,
         ratio=lambda value: figures.format_ratio(value).replace("x", "×"),  # noqa: RUF001
         error=figures.format_error,
@@ -104,7 +118,7 @@ def _environment() -> Environment:
         accuracy_text=figures.accuracy_text,
         nonfinite=figures.nonfinite,
         worst=figures.worst,
-        reason=words.reason,
+        reason=reasons.reason,
         device_marks=words.device_marks,
         latency_plot=plot.latency_plot,
         plot_caption=plot.plot_caption,
@@ -114,8 +128,31 @@ def _environment() -> Environment:
     return environment
 
 
-def _aligned_ms(microseconds: float) -> str:
-    return figures.align_decimal(figures.format_ms(microseconds), digit="\u2007", point="\u2008")
+def _aligned_ms(microseconds: float, places: int = 3) -> str:
+    text = figures.format_ms(microseconds)
+    return figures.align_decimal(text, places, digit="\u2007", point="\u2008") if places else text
+
+
+def _places(grid: Grid) -> list[int]:
+    """Decimals that each column's medians and 90th percentiles need."""
+    return [
+        max(
+            (
+                len(figures.format_ms(value).partition(".")[2])
+                for line in grid.lines
+                if (row := line.rows[column]) is not None and row["latency"]
+                for value in (row["latency"]["median_us"], row["latency"]["p90_us"])
+            ),
+            default=0,
+        )
+        for column in range(len(grid.columns))
+    ]
+
+
+def _file_name(path: str) -> str:
+    """An artifact's path inside the folder of its cell."""
+    parts = PurePosixPath(path).parts
+    return "/".join(parts[2:]) if parts[:1] == ("artifacts",) and len(parts) > 2 else path
 
 
 def label(key: str) -> str:

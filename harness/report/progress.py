@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from textwrap import shorten
 from typing import Protocol
 
 from rich.cells import cell_len, set_cell_size
@@ -18,13 +17,14 @@ from rich.text import Text
 
 from harness.clock import Clock
 from harness.measure.verdict import GOOD
+from harness.plan.cell import Outcome
 from harness.plan.row import CellRow
-from harness.report import figures, words
+from harness.report import figures, reasons, words
 from harness.report.terminal import STYLES
 
 _REFRESH_PER_SECOND = 1.0  # the machine that is measured may be the one that draws
 
-_REASON_WIDTH = 100  # characters; the whole reason stands in the list at the end
+_OUTCOME_WIDTH = max(len(outcome.value) for outcome in Outcome)
 
 
 class Progress(Protocol):
@@ -104,9 +104,9 @@ class Pace:
 
 
 def finished_line(row: CellRow, done: int, planned: int) -> str:
-    """`[ 3/12] PASS  mobilenet_v1 this-machine:gpu  12.3 ms  4.2x  max 1.2e-5 of range`."""
+    """`[ 3/12] PASS  mobilenet_v1 this-machine:gpu  12.3 ms  4.2x  0.0012% of range`."""
     width = len(str(planned))
-    return f"[{done:>{width}}/{planned}] {row['outcome']:<8}  {_finished_text(row)}"
+    return f"[{done:>{width}}/{planned}] {row['outcome']:<{_OUTCOME_WIDTH}}  {_finished_text(row)}"
 
 
 def _finished_text(row: CellRow) -> str:
@@ -115,14 +115,10 @@ def _finished_text(row: CellRow) -> str:
         parts.append(figures.format_us(row["latency"]["median_us"]))
     if row["speedup"]:
         parts.append(figures.format_ratio(row["speedup"]["value"]))
-    if broken := figures.nonfinite(row):
-        parts.append(f"{broken} NaN/Inf")
-    elif (share := figures.worst(row, "max_abs_of_range")) is not None:
-        parts.append(f"max {figures.format_error(share)} of range")
-    elif (difference := figures.worst(row, "max_abs")) is not None:
-        parts.append(f"max {figures.format_error(difference)}")
     if row["outcome"] not in GOOD:
-        parts.append(shorten(words.reason(row), _REASON_WIDTH, placeholder=" …"))
+        parts.append(reasons.first_clause(reasons.reason(row)))  # the whole of it stands in the list at the end
+    elif accuracy := figures.accuracy_text(row):
+        parts.append(f"{accuracy} of range" if accuracy.endswith("%") else accuracy)
     return "  ".join(parts)
 
 
@@ -137,7 +133,8 @@ class PlainProgress:
 
     def start(self, planned: Mapping[str, int], machines: Mapping[str, str] | None = None) -> None:
         """See `Progress`."""
-        self._write(f"{sum(planned.values())} cells on {len(planned)} {'device' if len(planned) == 1 else 'devices'}")
+        cells = words.cells(sum(planned.values()))
+        self._write(f"{cells} on {len(planned)} {'device' if len(planned) == 1 else 'devices'}")
 
     def cell_started(self, id: str, device: str) -> None:
         """Say nothing: two cells a second would fill a log."""
@@ -228,12 +225,15 @@ class LiveProgress:
                 del self._busy[row["device"]]
         width = len(str(planned))
         line = Text().append(f"[{done:>{width}}/{planned}] ", "dim")
-        line.append(f"{row['outcome']:<8}  ", STYLES.get(row["outcome"], "bold red"))
-        self._print(line.append(_finished_text(row), "default"))
+        line.append(f"{row['outcome']:<{_OUTCOME_WIDTH}}  ", STYLES.get(row["outcome"], "bold red"))
+        # One line per cell: what does not fit is in the list at the end.
+        self._console.print(
+            line.append(_finished_text(row), "default"), highlight=False, no_wrap=True, overflow="ellipsis"
+        )
 
     def message(self, text: str) -> None:
         """See `Progress`."""
-        self._print(Text(figures.plain(text)))
+        self._console.print(Text(figures.plain(text)), highlight=False)
 
     def stop(self) -> None:
         """See `Progress`."""
@@ -250,9 +250,6 @@ class LiveProgress:
             if running:
                 self._live = self._new_live()
                 self._live.start(refresh=True)
-
-    def _print(self, line: Text) -> None:
-        self._console.print(line, highlight=False)
 
     def _render(self) -> RenderableType:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -40,6 +40,8 @@ _GROUPS = 12
 _NAMES_PER_GROUP = 3
 _OUTCOME_WIDTH = 11
 _NAME_MAX = 17
+_MODEL = "model"
+_ADVICE = 3
 _FACTS = ("soc", "cpu_model", "architecture", "os")
 
 
@@ -70,13 +72,13 @@ def _columns(stream: TextIO, environ: Mapping[str, str]) -> int:
 
 
 def render(matrix: Matrix, surface: Surface, folder: Path | None = None) -> str:
-    """The text for a terminal: devices, matrix, what is not passing, verdict.
+    """The text for a terminal: devices, matrix, what is not passing, advice, verdict.
 
     Args:
         matrix: of a finished run.
-        surface: no line is wider than its width, except the report's path; colours and characters beyond ASCII are
+        surface: no line is wider than its width, except paths; colours and characters beyond ASCII are
             used only if it has them.
-        folder: of this run's reports, for the last line.
+        folder: of this run's reports, for paths in it; without one they are relative to it.
     """
     lines: list[Text] = [*_devices(matrix, surface.width), Text()]
     grid = make_grid(matrix)
@@ -84,7 +86,7 @@ def render(matrix: Matrix, surface: Surface, folder: Path | None = None) -> str:
         for block in _blocks(grid, surface.width):
             lines += [*_block(block), Text()]
         lines += [*_legend(matrix), Text()]
-    lines += [*_not_passing(matrix, surface.width), *_verdict(matrix)]
+    lines += [*_not_passing(matrix, surface.width, folder), *_slower(matrix), *_verdict(matrix)]
     return _emit(lines, surface) + (_where(folder, surface) if folder else "")
 
 
@@ -102,8 +104,9 @@ def _emit(lines: list[Text], surface: Surface) -> str:
         highlight=False,
     )
     for line in lines:
-        # Sentences wrap; table lines are cut to the width when they are made.
-        for shown in line.wrap(console, surface.width) if cell_len(line.plain) > surface.width else [line]:
+        # Sentences wrap, paths do not; table lines are cut to the width when they are made.
+        fits = line.no_wrap or cell_len(line.plain) <= surface.width
+        for shown in [line] if fits else line.wrap(console, surface.width):
             shown.rstrip()
             console.print(shown, soft_wrap=True)
     return target.getvalue() if surface.unicode else figures.to_ascii(target.getvalue())
@@ -162,10 +165,10 @@ class _Block:
 
 def _blocks(grid: Grid, width: int) -> list[_Block]:
     """Cut a grid into blocks that fit; a device's columns stay together where they can."""
-    columns = [_column(grid, index) for index in range(len(grid.columns))]
+    columns = _columns_of(grid)
     spans = [(first, stop) for _, first, stop in grid.devices()]
     needed = [sum(column.width + _GAP for column in columns[first:stop]) for first, stop in spans]
-    longest = max((cell_len(line.label) for line in grid.lines), default=0)
+    longest = max(cell_len(label) for label in (_MODEL, *(line.label for line in grid.lines)))
     label_width = min(longest, _LABEL_MAX, max(_LABEL_MIN, width - max(needed, default=0)))
     room = width - label_width
     cuts, used = [0], 0
@@ -182,11 +185,22 @@ def _blocks(grid: Grid, width: int) -> list[_Block]:
         _Block(
             grid.part(first, stop),
             label_width,
-            tuple(_column(grid.part(first, stop), at) for at in range(stop - first)),
+            tuple(_columns_of(grid.part(first, stop))),
         )
         for first, stop in zip(cuts, ends, strict=True)
         if stop > first
     ]
+
+
+def _columns_of(grid: Grid) -> list[_Column]:
+    """All columns; the last of a device is as wide as the device's name needs."""
+    columns = [_column(grid, index) for index in range(len(grid.columns))]
+    for name, first, stop in grid.devices():
+        span = sum(column.width + _GAP for column in columns[first:stop]) - _GAP
+        missing = min(cell_len(figures.plain(name)), _NAME_MAX) - span
+        if missing > 0:
+            columns[stop - 1] = replace(columns[stop - 1], width=columns[stop - 1].width + missing)
+    return columns
 
 
 def _column(grid: Grid, index: int) -> _Column:
@@ -205,7 +219,7 @@ def _column(grid: Grid, index: int) -> _Column:
 
 
 def _block(block: _Block) -> list[Text]:
-    devices, delegates = Text(" " * block.label_width), Text().append(_fit("model", block.label_width), "dim")
+    devices, delegates = Text(" " * block.label_width), Text().append(_fit(_MODEL, block.label_width), "dim")
     for name, first, stop in block.grid.devices():
         span = sum(column.width + _GAP for column in block.columns[first:stop]) - _GAP
         devices.append(" " * _GAP).append(_fit(figures.plain(name), span), "bold")
@@ -250,7 +264,7 @@ def _legend(matrix: Matrix) -> list[Text]:
     return [Text(line, style="dim") for line in lines]
 
 
-def _not_passing(matrix: Matrix, width: int) -> list[Text]:
+def _not_passing(matrix: Matrix, width: int, folder: Path | None) -> list[Text]:
     groups = words.not_passing(matrix)
     if not groups:
         return []
@@ -261,13 +275,35 @@ def _not_passing(matrix: Matrix, width: int) -> list[Text]:
         text = Text().append(figures.plain(words.cell_names(group.rows, _NAMES_PER_GROUP)), "bold")
         text.append(f"\n{group.reason}")
         text.append(f"\nnext: {group.advice}" if group.advice else "", "dim")
-        if group.log:
-            text.append(f"\nlog: {group.log}", "dim")
         lines += _indented(head, text, width)
+        if group.log:
+            lines += _path_lines("log:", _nearest_path(folder / group.log) if folder else group.log, width)
     if len(groups) > _GROUPS:
         rest = sum(len(group.rows) for group in groups[_GROUPS:])
         lines.append(Text(f"{'':{_OUTCOME_WIDTH}} … and {rest} more: see the report"))
     return [*lines, Text()]
+
+
+def _slower(matrix: Matrix) -> list[Text]:
+    """Advice on what is right but not worth it."""
+    found = words.slower(matrix)
+    lines = [Text().append("advice  ", "bold").append(entry.text) for entry in found[:_ADVICE]]
+    if len(found) > _ADVICE:
+        lines.append(Text(f"        … and {len(found) - _ADVICE} more: see the report"))
+    return [*lines, Text()] if lines else []
+
+
+def _path_lines(word: str, path: str, width: int) -> list[Text]:
+    """A path after a word, left whole even where it is wider than the terminal, so that it can be copied."""
+    indent = " " * (_OUTCOME_WIDTH + 1)
+    if cell_len(f"{indent}{word} {path}") <= width:
+        return [Text(f"{indent}{word} {path}", style="dim")]
+    return [Text(f"{indent}{word}", style="dim"), Text(path, style="dim", no_wrap=True)]
+
+
+def _nearest_path(path: Path) -> str:
+    """Absolute or relative to the current folder, whichever is shorter."""
+    return min(str(path.absolute()), os.path.relpath(path), key=len)
 
 
 def _indented(head: Text, text: Text, width: int) -> list[Text]:
@@ -282,12 +318,13 @@ def _verdict(matrix: Matrix) -> list[Text]:
     return [
         Text().append(verdict, STYLES.get(verdict, "bold red")).append(f"  {words.headline(matrix)}", "bold"),
         Text(words.counts_line(matrix["summary"])),
+        *([Text(f"baseline: {figures.plain(str(matrix['baseline']['run']))}")] if matrix["baseline"] else []),
         *(Text(figures.plain(caution), style="yellow") for caution in words.cautions(matrix)),
     ]
 
 
 def _where(folder: Path, surface: Surface) -> str:
     """The last line; a path is left whole even where it is wider than the terminal, so that it can be copied."""
-    path = min(str(folder / "index.html"), os.path.relpath(folder / "index.html"), key=len)
+    path = _nearest_path(folder / "index.html")
     text = f"report: {path}\n" if cell_len(path) + 8 <= surface.width else f"report:\n{path}\n"
     return text if surface.unicode else figures.to_ascii(text)

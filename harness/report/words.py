@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from harness.measure.verdict import GOOD, is_waived
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow, DeviceRow, Matrix, SummaryRow
 from harness.report import figures
+from harness.report.reasons import Delegates, advice, entry_of, only_regressed, reason
 
-Delegates = Mapping[str, Mapping[str, Any]]
-"""Name of a delegate -> its entry in the suite."""
+_MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,31 @@ class Group:
     @property
     def log(self) -> str | None:
         """Of a cell that broke off: an artifact that shows why, relative to the report's folder."""
+        if self.outcome not in ("ERROR", "TIMEOUT"):
+            return None
         artifacts = self.rows[0]["artifacts"]
-        return figures.plain(artifacts[0]) if self.outcome in ("ERROR", "TIMEOUT") and artifacts else None
+        logs = [path for path in artifacts if path.endswith(".log")]
+        return figures.plain((logs or artifacts)[0]) if artifacts else None
+
+
+@dataclass(frozen=True)
+class Slower:
+    """Models for which a delegate is right on a device, but slower than the one it is compared with."""
+
+    device: str
+    delegate: str
+    over: str
+    measured: int
+    rows: tuple[CellRow, ...]
+
+    @property
+    def text(self) -> str:
+        """As a sentence: "gpu on pixel-8 is slower than cpu for 2 of 6 models: ship cpu there"."""
+        models = f"{len(self.rows)} of {self.measured} models" if self.measured != 1 else "its only model"
+        return (
+            f"{figures.plain(self.delegate)} on {figures.plain(self.device)} is slower than "
+            f"{figures.plain(self.over)} for {models}: ship {figures.plain(self.over)} there"
+        )
 
 
 def outcome_counts(summary: SummaryRow) -> dict[Outcome, int]:
@@ -48,7 +71,7 @@ def counts_line(summary: SummaryRow) -> str:
     """All counts of a run: "12 cells: 10 PASS, 2 FAIL (1 waived)"."""
     text = counts_text(outcome_counts(summary))
     waived = f" ({summary['waived']} waived)" if summary["waived"] else ""
-    return f"{_cells(summary['planned'])}: {text.replace(' FAIL', f' FAIL{waived}')}"
+    return f"{cells(summary['planned'])}: {text.replace(' FAIL', f' FAIL{waived}')}"
 
 
 def headline(matrix: Matrix) -> str:
@@ -56,9 +79,11 @@ def headline(matrix: Matrix) -> str:
     summary = matrix["summary"]
     refused = [row for row in matrix["cells"] if row["outcome"] == Outcome.UNSUPPORTED.value]
     lost = sum(map(_lost, refused))
-    demanded = sum(not _lost(row) and _entry(row, matrix["delegates"]).get("expect") == "measured" for row in refused)
+    demanded = sum(not _lost(row) and entry_of(row, matrix["delegates"]).get("expect") == "measured" for row in refused)
+    regressed = sum(only_regressed(row) and not is_waived(row) for row in matrix["cells"])
     against = [
-        *_count(summary["fail"] - summary["waived"], "{} {does} not hold {its} gates"),
+        *_count(summary["fail"] - summary["waived"] - regressed, "{} {does} not hold {its} gates"),
+        *_count(regressed, "{} {is} worse than in the baseline"),
         *_count(lost, "{} that passed in the baseline {is} unsupported now"),
         *_count(summary["error"], "{} ended in an error"),
         *_count(summary["timeout"], "{} ran past {its} deadline"),
@@ -70,7 +95,7 @@ def headline(matrix: Matrix) -> str:
         *_count(summary["waived"], "{} {fails} under a waiver"),
         *_count(len(refused) - lost - demanded, "{} {is} unsupported"),
     ]
-    measured = f"{summary['pass'] + summary['marginal'] + summary['fail']} of {_cells(summary['planned'])} measured"
+    measured = f"{summary['pass'] + summary['marginal'] + summary['fail']} of {cells(summary['planned'])} measured"
     if summary["verdict"] == "PASS":
         return f"{measured}, and every gate holds{' or is waived' if summary['waived'] else ''}{_tail(besides)}."
     if summary["verdict"] == "INCOMPLETE":
@@ -88,12 +113,6 @@ def _lost(row: CellRow) -> bool:
     return row["regression"] is not None and row["regression"]["outcome_before"] in GOOD
 
 
-def _entry(row: CellRow, delegates: Delegates) -> Mapping[str, Any]:
-    """The delegate of a cell; under `suite::name` where two suites mean different things by one name."""
-    suite = row["id"].partition("::")[0]
-    return delegates.get(f"{suite}::{row['delegate']}") or delegates.get(row["delegate"]) or {}
-
-
 def cautions(matrix: Matrix) -> list[str]:
     """What a reader must know before trusting the verdict, one sentence each."""
     found = []
@@ -102,15 +121,29 @@ def cautions(matrix: Matrix) -> list[str]:
         found.append("The run did not finish.")
     if run["profile"] == "quick":
         found.append("Profile quick: not for release.")
-    marked: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for mark, places in _disqualified(matrix).items():
+        where = next(iter(places)) if len(places) == 1 else f"{len(places)} devices ({_listed(list(places))})"
+        phrase = f"{{}} on {where} {{comes}} from {_article(mark)} {mark}: cannot qualify a release."
+        found += _count(sum(places.values()), phrase)
+    void = sum(row["validity"]["void"] for row in matrix["cells"])
+    found += [f"The timing of {cells(void)} is void; see the notes there."] if void else []
+    return found
+
+
+def not_for_release(matrix: Matrix) -> bool:
+    """Whether a run can never qualify a release, whatever its verdict."""
+    run = matrix["run"]
+    return run["finished"] is None or run["profile"] == "quick" or bool(_disqualified(matrix))
+
+
+def _disqualified(matrix: Matrix) -> dict[str, dict[str, int]]:
+    """Mark -> device -> number of its cells that the mark keeps from qualifying a release."""
+    found: dict[str, dict[str, int]] = {}
     devices = {device["name"]: device for device in matrix["devices"]}
     for row in matrix["cells"]:
         for mark in disqualifying_marks(row, devices.get(row["device"]), matrix["delegates"]):
-            marked[row["device"], mark] += 1
-    for (device, mark), count in marked.items():
-        found += _count(count, f"{{}} on {device} {{comes}} from {_article(mark)} {mark}: cannot qualify a release.")
-    void = sum(row["validity"]["void"] for row in matrix["cells"])
-    found += [f"The timing of {_cells(void)} is void; see the notes there."] if void else []
+            places = found.setdefault(mark, {})
+            places[row["device"]] = places.get(row["device"], 0) + 1
     return found
 
 
@@ -118,22 +151,9 @@ def disqualifying_marks(row: CellRow, device: DeviceRow | None, delegates: Deleg
     """Why a cell can never qualify a release: "emulated device", "software adapter"; a CPU cell uses no adapter."""
     if device is None:
         return []
-    uses_adapter = _entry(row, delegates).get("accelerator") != "cpu"
+    uses_adapter = entry_of(row, delegates).get("accelerator") != "cpu"
     marks = ["emulated device"] if device["emulated"] else []
     return [*marks, "software adapter"] if device["adapter_software"] and uses_adapter else marks
-
-
-def reason(row: CellRow) -> str:
-    """Why a cell is not PASS, on one line: what was recorded, else what its gates say."""
-    if row["reason"]:
-        return figures.plain(row["reason"])
-    failed = [gate for gate in row["gates"] if gate["verdict"] in ("FAIL", "UNSET")]
-    text = "; ".join(
-        f"{gate['gate']} {'was not measured' if gate['value'] is None else figures.format_number(gate['value'])}"
-        f", limit {figures.format_number(gate['limit'])}"
-        for gate in failed
-    )
-    return text or "no reason was recorded"
 
 
 def not_passing(matrix: Matrix) -> list[Group]:
@@ -146,48 +166,21 @@ def not_passing(matrix: Matrix) -> list[Group]:
     return [Group(*key, tuple(members)) for key, members in grouped.items()]
 
 
-def advice(row: CellRow, delegates: Delegates) -> str:
-    """What to do next about a cell that is not PASS."""
-    entry = _entry(row, delegates)
-    match row["outcome"]:
-        case "FAIL":
-            return _advice_fail(row, entry)
-        case "UNSUPPORTED":
-            refused = row["delegation"] is not None and row["delegation"]["unsupported_ops"]
-            if refused and entry.get("fallback") != "partial":
-                return "replace these operations in the model, or let the CPU take them (fallback: partial)"
-            return "if this was to be expected, nothing; `expect: measured` makes it a failure"
-        case "ERROR":
-            return _advice_error(row)
-        case "TIMEOUT":
-            return "allow a longer deadline or ask for fewer runs, then repeat with --lf"
-        case "NOT_RUN":
-            return "remove the cause, then repeat with --lf"
-        case _:
-            return ""
+def slower(matrix: Matrix) -> list[Slower]:
+    """Where the delegate that a speed-up is taken over should be shipped instead.
 
-
-def _advice_fail(row: CellRow, delegate: Mapping[str, Any]) -> str:
-    failed = {gate["gate"] for gate in row["gates"] if gate["verdict"] == "FAIL"}
-    exact = delegate.get("accelerator") == "cpu" or delegate.get("precision") == "fp32"
-    if "nonfinite" in failed and not exact:
-        return "compare with fp32: finite there means that values leave the range of fp16"
-    if failed and all("speedup" in gate or gate.endswith(("_us", "_ms")) for gate in failed):
-        return "ship a faster delegate for this model on this device"
-    if not exact:
-        return "compare with fp32: right there means that the precision of fp16 is the cause"
-    return "the answer is wrong at full precision: do not ship this delegate for this model"
-
-
-def _advice_error(row: CellRow) -> str:
-    error_class = row["error"]["class"] if row["error"] else ""
-    return {
-        "device": "check the device with `harness doctor`, then repeat with --lf",
-        "host": "check the host with `harness doctor`, then repeat with --lf",
-        "runner": "read the runner's log; its command is in the report, to be run by hand",
-        "model": "check the model's file",
-        "config": "correct the suite or devices.yaml",
-    }.get(error_class, "see the attempts of this cell")
+    Only right answers with valid timing count, and only where the whole 95 % interval says "slower". Most models first.
+    """
+    grouped: dict[tuple[str, str, str], list[CellRow]] = {}
+    for row in matrix["cells"]:
+        if row["speedup"] and row["outcome"] in GOOD and not row["validity"]["void"]:
+            over = row["speedup"]["over"].rpartition("[")[2].rstrip("]").partition(":")[2]
+            grouped.setdefault((row["device"], row["delegate"], over), []).append(row)
+    found = [
+        Slower(*key, len(rows), tuple(row for row in rows if row["speedup"] and row["speedup"]["ci95"][1] < 1))
+        for key, rows in grouped.items()
+    ]
+    return sorted((entry for entry in found if entry.rows), key=lambda entry: -len(entry.rows))
 
 
 def delegation_text(row: CellRow, delegates: Delegates) -> str:
@@ -195,7 +188,7 @@ def delegation_text(row: CellRow, delegates: Delegates) -> str:
     split = row["delegation"]
     if split is None:
         return ""
-    accelerator = str(_entry(row, delegates).get("accelerator", row["delegate"])).upper()
+    accelerator = str(entry_of(row, delegates).get("accelerator", row["delegate"])).upper()
     if split["nodes_delegated"] is None:
         return f"{accelerator}, split unknown"
     total = "?" if split["nodes_total"] is None else str(split["nodes_total"])
@@ -222,7 +215,8 @@ def outcome_tally(outcomes: Iterable[str]) -> str:
     return ", ".join(f"{seen[outcome.value]} {outcome.value}" for outcome in figures.WORST_FIRST if seen[outcome.value])
 
 
-def _cells(count: int) -> str:
+def cells(count: int) -> str:
+    """A number of cells: "1 cell", "12 cells"."""
     return f"{count} cell" if count == 1 else f"{count} cells"
 
 
@@ -234,11 +228,16 @@ def _count(count: int, template: str) -> list[str]:
     """A phrase about `count` cells, in the right number; nothing for none."""
     if count < 1:
         return []
-    return [template.format(_cells(count), **(_SINGULAR if count == 1 else _PLURAL))]
+    return [template.format(cells(count), **(_SINGULAR if count == 1 else _PLURAL))]
 
 
 def _join(phrases: list[str]) -> str:
     return phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _article(noun: str) -> str:

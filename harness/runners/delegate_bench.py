@@ -21,6 +21,7 @@ from harness.lab.spec import BinarySource
 from harness.paths import sha256_file
 from harness.plan.cell import (
     Cell,
+    Delegate,
     Delegation,
     ErrorClass,
     Measurement,
@@ -35,6 +36,7 @@ from harness.runners.runtimes import FOLDER
 
 BINARY = "delegate_bench"
 RESULT = "result.json"
+BACKENDS = ("auto", "opencl", "webgpu", "opengl")
 _RESULT_SCHEMA = 1
 _EXIT_GRACE = 2.0
 
@@ -59,8 +61,7 @@ class DelegateBench:
 
     def job(self, cell: Cell, facts: JobFacts) -> Job:
         """The job that measures one round of a cell."""
-        if cell.delegate.accelerator == "npu":
-            raise UsageError(f"delegate '{cell.delegate.name}': the runner {BINARY} drives the CPU and the GPU, no NPU")
+        _check(cell.delegate)
         binary = self._file(facts.target)
         model = JobFile("model.tflite", Path(facts.model.ref.path), facts.model.sha256)
         inputs: list[JobFile] = []
@@ -113,6 +114,8 @@ class DelegateBench:
         first = record["samples"][0]
         stages = ("dlopen_us", "environment_us", "load_us", "compile_us", "buffers_us")
         notes = list(facts.model.notes)
+        if record["runs_stride"] > 1:
+            notes.append(f"{record['runs_total']} runs were timed; every {record['runs_stride']}th is kept")
         repeatable = record.get("outputs_repeatable")
         if repeatable is False:
             notes.append("the same input gave other outputs after the timed runs than in the first run")
@@ -122,7 +125,10 @@ class DelegateBench:
             read_us=read,
             init_us=sum(float(record[stage]) for stage in stages),
             first_us=float(first["invoke_us"]) + float(first["read_us"]),
-            warmup_us=tuple(float(value) for value in record["warmup_us"]),
+            warmup_us=tuple(
+                float(a) + float(b)
+                for a, b in zip(record["warmup_invoke_us"], record["warmup_read_us"], strict=True)
+            ),
             start=cell.delegate.start,
             repeatable=repeatable,
             peak_rss_bytes=record.get("peak_rss_bytes"),
@@ -152,6 +158,17 @@ class DelegateBench:
         if source and source.sha256 and source.sha256 != found:
             raise UsageError(f"runners: {BINARY}: {target}: {path} has SHA-256 {found}, not {source.sha256}")
         return JobFile(BINARY, path, found, executable=True)
+
+
+def _check(delegate: Delegate) -> None:
+    """Refuse what the binary cannot do, rather than file something else under its name."""
+    able = f"delegate '{delegate.name}': the runner {BINARY}"
+    if delegate.accelerator == "npu":
+        raise UsageError(f"{able} drives the CPU and the GPU, no NPU")
+    if delegate.context != "shell":
+        raise UsageError(f"{able} measures as a shell's process; context '{delegate.context}' needs another runner")
+    if delegate.backend not in BACKENDS:
+        raise UsageError(f"{able} knows the backends {', '.join(BACKENDS)}, not '{delegate.backend}'")
 
 
 def _options(cell: Cell, facts: JobFacts) -> list[str]:

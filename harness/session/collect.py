@@ -33,6 +33,13 @@ class SuiteFile(pytest.File):
 
     lab: LabSession
 
+    def __init__(self, *, path: Path, parent: pytest.Collector, **kwargs: object) -> None:
+        # A path behind `--devices` may move pytest's root away from the suites. pytest then names a file by nothing
+        # at all, and two suites' cells would have the same ids.
+        if not path.is_relative_to(parent.config.rootpath):
+            kwargs["nodeid"] = path.as_posix()
+        super().__init__(path=path, parent=parent, **kwargs)  # type: ignore[arg-type]
+
     def collect(self) -> Iterator[CellItem]:
         """One item per cell, in the suite's order."""
         try:
@@ -56,18 +63,20 @@ class CellItem(pytest.Item):
         super().__init__(**kwargs)  # type: ignore[arg-type]
         self.cell = cell
         self.lab = lab
-        self.add_marker(cell.delegate.accelerator)
-        self.extra_keyword_matches.update((cell.model.name, cell.device, cell.delegate.name, cell.suite))
+        self.add_marker(lab.mark(cell.delegate.accelerator))
 
     def runtest(self) -> None:
         """Pass, skip or fail by the cell's outcome."""
+        from harness.report.reasons import first_clause, reason
+
         result = self.lab.results[self.cell.id]
         row = result.row
         status = pytest_status(Outcome(row["outcome"]), self.cell.delegate.expect, is_waived(row))
         if status == "skipped":
-            pytest.skip(f"{row['outcome']}: {row['reason']}")
+            # The whole reason is in the report and among the item's properties; the suite is where it comes from.
+            raise pytest.skip.Exception(f"{row['outcome']}: {first_clause(reason(row))}", _use_item_location=True)
         if status == "xfailed":
-            pytest.xfail(f"{row['outcome']} (waived): {row['reason']}")
+            pytest.xfail(f"{row['outcome']} (waived): {reason(row)}")
         if status == "failed":
             raise CellFailed(failure_text(result))
 
@@ -79,21 +88,23 @@ class CellItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the cell comes from."""
-        return self.path, None, self.name
+        return self.path, 0, self.name
 
 
 def failure_text(result: CellResult) -> str:
     """What a failing item says: outcome, reason, gates, the exact command, the artifacts."""
+    from harness.report.reasons import reason
+
     row = result.row
-    lines = [f"{row['outcome']}: {row['reason']}"]
+    lines = [f"{row['outcome']}: {reason(row)}"]
     if row["error"]:
         facts = {key: value for key, value in row["error"].items() if value is not None}
         lines.append("error: " + ", ".join(f"{key} {value}" for key, value in facts.items()))
     for gate in row["gates"]:
-        value = "not measured" if gate["value"] is None else f"{gate['value']:.6g}"
-        lines.append(f"gate {gate['gate']}: {value} (limit {gate['limit']:g}): {gate['verdict']}")
+        number = f"{gate['value']:.6g} " if gate["value"] is not None else ""
+        lines.append(f"gate {gate['gate']}: {number}(limit {gate['limit']:g}): {gate['verdict']}")
     for attempt in row["attempts"]:
-        if attempt["reason"]:
+        if attempt["reason"] and attempt["reason"] != row["reason"]:
             lines.append(f"round {attempt['round']}, attempt {attempt['number']}: {attempt['reason']}")
     if row["runner"] and row["runner"]["command"]:
         lines.append(f"command: {row['runner']['command']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,8 @@ class SessionConsole:
 
     def __init__(self, config: pytest.Config, clock: Clock) -> None:
         self._reporter = config.pluginmanager.getplugin("terminalreporter")
-        self._stream: TextIO = config.get_terminal_writer()._file
+        # Without a terminal (`-p no:terminal`) nothing is ever written.
+        self._stream: TextIO = self._reporter._tw._file if self._reporter is not None else io.StringIO()
         self._surface = surface_of(self._stream, os.environ)
         self._progress: Progress | None = None
         if self._reporter is not None and config.option.verbose == 0:
@@ -59,8 +61,7 @@ class SessionConsole:
 
     def summary(self, matrix: Matrix, folder: Path | None, reporter: pytest.TerminalReporter) -> None:
         """The matrix and the verdict."""
-        reporter.section("matrix")
-        reporter.ensure_newline()
+        reporter.write_sep("=", "matrix")
         for line in render(matrix, self._surface, folder).splitlines():
             reporter.write_line(line)
 
@@ -68,7 +69,9 @@ class SessionConsole:
         if self._surface.colour or (self._stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")):
             from rich.console import Console
 
-            return LiveProgress(Console(file=self._stream, no_color=not self._surface.colour), clock)
+            colour = self._surface.colour
+            console = Console(file=self._stream, no_color=not colour, color_system="auto" if colour else None)
+            return LiveProgress(console, clock)
         return PlainProgress(self._reporter.write_line, self._surface.unicode)
 
 

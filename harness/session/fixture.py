@@ -7,6 +7,8 @@ assert cell.outputs[0][0].sum() == pytest.approx(1.0, abs=1e-2)
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -94,8 +96,11 @@ def parametrize(metafunc: pytest.Metafunc, marker: pytest.Mark, lab: LabSession)
     unknown = [key for key in marker.kwargs if key not in _KEYS]
     if marker.args or unknown or set(_KEYS) - set(marker.kwargs):
         raise UsageError(f"{where}: the marker is written cell(model=..., delegate=...)")
+    model, delegate = marker.kwargs["model"], marker.kwargs["delegate"]
+    if not isinstance(model, (str, os.PathLike)) or not isinstance(delegate, (str, Mapping)):
+        raise UsageError(f"{where}: model is a name or a path, delegate a name or a mapping of a delegate's keys")
     folders = (metafunc.definition.path.parent, lab.root)
-    suite = marker_suite(marker.kwargs["model"], marker.kwargs["delegate"], folders, where)
+    suite = marker_suite(os.fspath(model), delegate, folders, where)
     cells = expand(suite, list(lab.specs.values()))
     lab.add_suite(suite)
     lab.add_cells(cells)

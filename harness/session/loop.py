@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from harness.engine.judge import CellResult
+if TYPE_CHECKING:
+    from harness.engine.judge import CellResult
 
 
 class _Barrier(pytest.Item):

@@ -1,37 +1,35 @@
-"""One run of the lab inside pytest: what it measures on, what it found, and the report it leaves."""
+"""The hooks of a run with `--devices`: what is collected, and what pytest says of it.
+
+What measuring needs (the engine, numpy, the reports) is imported only when something is measured: collecting
+10,000 cells has to be fast.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import pytest
 
 from harness.clock import SystemClock
 from harness.devices.registry import resolve
-from harness.engine.judge import CellResult
-from harness.engine.matrix import baseline_rows
-from harness.engine.order import with_helpers
-from harness.engine.run import Run
 from harness.errors import UsageError
 from harness.lab.inventory import open_inventory
-from harness.measure.gates import METRICS
+from harness.measure.metrics import METRICS
 from harness.measure.verdict import exit_code
 from harness.plan.cell import Accelerator, Cell, Outcome
-from harness.plan.expand import add_partners
 from harness.plan.load import load_suite, model_suite
 from harness.plan.row import Matrix
 from harness.plan.suite import Suite
-from harness.record.journal import JournalError
-from harness.report import matrix as matrix_file
-from harness.report.write import point_latest, write_all
-from harness.session import loop, provenance
 from harness.session.collect import SUFFIXES, CellItem, SuiteFile
-from harness.session.console import SessionConsole
+
+if TYPE_CHECKING:
+    from harness.engine.judge import CellResult
+    from harness.session.measuring import Measuring
 
 SMOKE = Path("suites") / "smoke.yaml"
-_STOPPED = "stopped before it was measured: {}"
 
 
 def activate(config: pytest.Config) -> None:
@@ -56,6 +54,13 @@ def activate(config: pytest.Config) -> None:
     config.pluginmanager.register(lab, "harness-lab")
 
 
+class Baseline(NamedTuple):
+    """An earlier run that this one is judged against."""
+
+    path: Path
+    matrix: Matrix
+
+
 class LabSession:
     """The hooks of a run with `--devices`."""
 
@@ -67,18 +72,22 @@ class LabSession:
         self.specs = resolve(self.inventory)
         self.results: dict[str, CellResult] = {}
         self.collection_errors: list[str] = []
-        self.folder: Path | None = None
-        self.matrix: Matrix | None = None
         self._suites: dict[Path, Suite] = {}
         self._known: dict[str, Cell] = {}
         self._shown: set[str] = set()
-        self._measuring = False
+        self._marks: dict[str, pytest.MarkDecorator] = {}
+        self._measuring: Measuring | None = None
+        self._made_suite = ""
         self.root = _project(config)
-        self._reports = Path(config.getoption("harness_reports") or self.root / "reports")
+        self.reports = Path(config.getoption("harness_reports") or self.root / "reports")
         baseline = config.getoption("harness_baseline")
-        self._baseline_path = Path(baseline) if baseline else None
-        self._baseline = matrix_file.load(self._baseline_path) if self._baseline_path else None
+        self.baseline = _load_baseline(Path(baseline)) if baseline else None
         self._choose_arguments()
+
+    @property
+    def suites(self) -> list[Suite]:
+        """Every suite that was read."""
+        return list(self._suites.values())
 
     # -- what is collected ---------------------------------------------------------------------------------
 
@@ -96,9 +105,26 @@ class LabSession:
         """A suite that has no file, such as the one of `cell` markers."""
         self._suites.setdefault(Path(suite.name), suite)
 
+    def mark(self, accelerator: str) -> pytest.MarkDecorator:
+        """The marker of an accelerator's cells, made once: pytest looks each one up in its configuration."""
+        if accelerator not in self._marks:
+            self._marks[accelerator] = getattr(pytest.mark, accelerator)
+        return self._marks[accelerator]
+
     def add_cells(self, cells: Sequence[Cell]) -> None:
         """Cells that exist, selected or not: partners are looked for among them."""
         self._known.update((cell.id, cell) for cell in cells)
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        """No garbage collection meanwhile: all that is made now lives on, and would be walked again and again."""
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if enabled:
+                gc.enable()
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Collect YAML files that were named, and those of folders called `suites`."""
@@ -136,7 +162,7 @@ class LabSession:
             if named:
                 raise UsageError("--model makes a suite of its own; do not name files beside it")
             suite, text = model_suite([Path(model) for model in models], METRICS)
-            path = self._reports / "suites" / f"{suite.name}.yaml"
+            path = self.reports / "suites" / f"{suite.name}.yaml"
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
@@ -172,79 +198,11 @@ class LabSession:
         plan_only = option.collectonly or option.setuponly or option.setupplan
         if plan_only or not waiting:
             return None  # nothing to measure: pytest's own loop
-        selected = [self._known[name] for name in waiting]
-        cells = with_helpers(selected, add_partners(selected, list(self._known.values())))
-        with loop.terminated_like_interrupted():
-            self._measure(session, cells, waiting, others)
+        from harness.session.measuring import Measuring
+
+        self._measuring = Measuring(self, [self._known[name] for name in waiting], list(self._known.values()))
+        self._measuring.run(session, waiting, others)
         return True
-
-    def _measure(
-        self,
-        session: pytest.Session,
-        cells: Sequence[Cell],
-        waiting: dict[str, list[pytest.Item]],
-        others: Sequence[pytest.Item],
-    ) -> None:
-        console = SessionConsole(self.config, self.clock)
-        used = {cell.suite for cell in cells}
-        suites = [suite for suite in self._suites.values() if suite.name in used]
-        try:
-            self.folder = provenance.new_report_folder(self._reports, suites, self.clock)
-            run = Run(
-                provenance=provenance.run_row(self.folder.name, suites, self.clock, self.root),
-                lab=self.inventory,
-                specs=self.specs,
-                suites=suites,
-                cells=cells,
-                folder=self.folder,
-                baseline=baseline_rows(self._baseline) if self._baseline else {},
-                clock=self.clock,
-                listener=console.listener,
-            )
-        except (UsageError, JournalError) as error:
-            raise pytest.UsageError(str(error)) from None
-        done = 0
-
-        def on_finished(result: CellResult) -> None:
-            nonlocal done
-            done += 1
-            self.results[result.cell.id] = result
-            console.finished(result, done, len(cells))
-
-        reason = "the harness failed"
-        self._measuring = True
-        run.start()
-        console.start(cells, run.machines)
-        try:
-            loop.run_items(session, waiting, others, run.finished, on_finished)
-            reason = ""
-        except (session.Failed, session.Interrupted) as stop:  # the latter is a KeyboardInterrupt
-            reason = str(stop)
-            raise
-        except KeyboardInterrupt:
-            reason = "interrupted by the user"
-            raise
-        finally:
-            if reason:
-                run.cancel(_STOPPED.format(reason))
-            self._finish(run, console)
-
-    def _finish(self, run: Run, console: SessionConsole) -> None:
-        baseline = None
-        if self._baseline is not None:
-            baseline = {"run": self._baseline["run"]["id"], "path": str(self._baseline_path)}
-        matrix = run.matrix(baseline)
-        run.drop_passing_outputs()
-        console.stop()
-        self._measuring = False
-        self.matrix = matrix
-        if self.folder is None:
-            return
-        try:
-            write_all(matrix, self.folder)
-            point_latest(self._reports, self.folder)
-        except (OSError, ValueError) as error:
-            console.problem(f"the report is not complete: {error}")
 
     # -- what pytest says ----------------------------------------------------------------------------------
 
@@ -261,7 +219,12 @@ class LabSession:
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """No dots where our own progress lines are."""
-        if not self._measuring or self.config.option.verbose != 0 or report.nodeid not in self._shown:
+        if (
+            self._measuring is None
+            or self._measuring.over
+            or self.config.option.verbose != 0
+            or report.nodeid not in self._shown
+        ):
             return None
         if hasattr(report, "wasxfail") or (report.passed and report.when != "call"):
             return None
@@ -271,21 +234,26 @@ class LabSession:
         """The devices, and the YAML of a suite made on the spot."""
         path = self.inventory.path or "auto"
         lines = [f"devices: {', '.join(self.specs)} ({path})"]
-        made = getattr(self, "_made_suite", None)
-        if made:
-            lines += ["suite made on the spot:", *(f"  {line}" for line in made.splitlines())]
+        if self._made_suite:
+            lines += ["suite made on the spot:", *(f"  {line}" for line in self._made_suite.splitlines())]
         return lines
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The matrix."""
-        if self.matrix is not None:
-            SessionConsole(self.config, self.clock).summary(self.matrix, self.folder, terminalreporter)
+        if self._measuring is not None:
+            self._measuring.summary(terminalreporter)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Exit code 0 needs the verdict PASS and at least one measured cell."""
-        if self.matrix is not None and exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = exit_code(self.matrix["summary"], interrupted=False)
+        if self._measuring is not None and self._measuring.matrix and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = exit_code(self._measuring.matrix["summary"], interrupted=False)
+
+
+def _load_baseline(path: Path) -> Baseline:
+    from harness.report import matrix
+
+    return Baseline(path, matrix.load(path))
 
 
 def _project(config: pytest.Config) -> Path:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from harness.measure import accuracy, gates, tasks
+from harness.measure import accuracy, gates
+from harness.measure.metrics import METRICS, TASK_METRICS
 from harness.plan.cell import ErrorClass, GateRule, Outcome, TensorSpec
 from harness.plan.row import AccuracyRow, DelegationRow, GateRow, LatencyRow, ReferenceRow
 
@@ -27,12 +28,12 @@ def gate(name: str, judged: str, limit: float = 1.0, value: float | None = 2.0) 
 
 
 def test_every_metric_is_documented_and_cannot_be_changed() -> None:
-    assert set(tasks.METRICS) < set(gates.METRICS)
-    for metric in gates.METRICS.values():
+    assert set(TASK_METRICS) < set(METRICS)
+    for metric in METRICS.values():
         assert metric.direction in ("max", "min")
         assert metric.where and metric.meaning and metric.missing
     with pytest.raises(TypeError):
-        gates.METRICS["new"] = gates.METRICS["max_abs"]  # type: ignore[index]
+        METRICS["new"] = METRICS["max_abs"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -110,9 +111,9 @@ def test_figures_of_a_complete_cell(make_accuracy: MakeAccuracy, make_latency: C
         {"peak_rss_bytes": 1 << 20},
         {"over": "other", "value": 2.5, "ci95": (2.4, 2.6)},
     )
-    assert set(found) == set(gates.METRICS)
+    assert set(found) == set(METRICS)
     assert {name: value for name, value in found.items() if value is None} == dict.fromkeys(
-        set(tasks.METRICS) - {"top1_agreement", "top5_agreement"}
+        set(TASK_METRICS) - {"top1_agreement", "top5_agreement"}
     )
     assert found["max_abs_of_range"] == 1e-3
     assert (found["top1_agreement"], found["top5_agreement"]) == (0.5, 1.0)
@@ -125,7 +126,7 @@ def test_figures_of_a_complete_cell(make_accuracy: MakeAccuracy, make_latency: C
 
 
 def test_figures_of_an_empty_cell_are_all_missing() -> None:
-    assert gates.figures([], None, None, None, None) == dict.fromkeys(gates.METRICS)
+    assert gates.figures([], None, None, None, None) == dict.fromkeys(METRICS)
 
 
 def accuracy_figures(*rows: AccuracyRow) -> dict[str, float | None]:

@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.measure import detections
-from harness.measure.tasks import METRICS, Agreement, agreement, top1
+from harness.measure.metrics import TASK_METRICS
+from harness.measure.tasks import Agreement, agreement, top1
 from harness.plan.cell import Quantization, Task, TensorSpec
 
 NAN = float("nan")
@@ -19,7 +20,7 @@ def judge(
 ) -> dict[str, float]:
     result = judged(task, x, y, quantization)
     assert result.note is None
-    assert set(result.metrics) <= set(METRICS)
+    assert set(result.metrics) <= set(TASK_METRICS)
     assert all(0.0 <= value <= 1.0 for value in result.metrics.values())
     return result.metrics
 

@@ -141,11 +141,24 @@ def test_runs_go_on_until_both_count_and_seconds_are_reached(bench: Bench, model
     timed = sum(record["invoke_us"]) + sum(record["read_us"])
     assert len(record["invoke_us"]) == len(record["read_us"]) > 2
     assert 50_000 < timed < 1_000_000
-    assert sum(record["warmup_us"]) > 25_000
+    assert sum(record["warmup_invoke_us"]) + sum(record["warmup_read_us"]) > 25_000
     record = bench.run(model, "--runs", "100000", "--max-seconds", "0.1", inputs=inputs).ok()
     assert 1 <= len(record["invoke_us"]) < 100_000
     record = bench.run(model, "--runs", "0", "--warmup", "0", inputs=inputs).ok()
-    assert (record["warmup_us"], record["invoke_us"], record["outputs_repeatable"]) == ([], [], None)
+    assert (record["warmup_invoke_us"], record["invoke_us"], record["outputs_repeatable"]) == ([], [], None)
+
+
+def test_of_very_many_runs_an_even_part_is_kept(bench: Bench, models: Path) -> None:
+    model = models / "float/hello_world_float.tflite"
+    inputs = bench.inputs(model)
+    record = bench.run(model, "--runs", "1", "--min-seconds", "0.5", inputs=inputs).ok()
+    total, stride = record["runs_total"], record["runs_stride"]
+    kept = len(record["invoke_us"])
+    assert stride == 1 or 10_000 <= kept <= 20_000
+    assert kept == -(-total // stride)
+    assert sum(record["invoke_us"] + record["read_us"]) * stride <= 1e6  # they stand for the half second
+    record = bench.run(model, "--runs", "50001", "--max-seconds", "20", inputs=inputs).ok()
+    assert (record["runs_total"], record["runs_stride"], len(record["invoke_us"])) == (50_001, 1, 50_001)
 
 
 def test_progress_is_said_line_by_line(bench: Bench, models: Path) -> None:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from harness import yamlfile
 from harness.lab import spec
 from harness.lab.inventory import load_inventory
-from harness.measure.gates import METRICS
+from harness.measure.metrics import METRICS
 from harness.plan import suite
 from harness.plan.expand import expand
 from harness.plan.gating import DEFAULT_GATES

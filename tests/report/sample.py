@@ -198,7 +198,7 @@ def cell_row(
         sustained=None,
         compatibility=None,
         localisation=None,
-        artifacts=[f"artifacts/{model}-{sha(model + device + delegate)[:8]}/stderr.txt"],
+        artifacts=[f"artifacts/{model}-{sha(model + device + delegate)[:8]}/stderr.log"],
         validity={"void": False, "reasons": []},
         notes=[],
         regression=None,

@@ -38,18 +38,31 @@ def test_a_finished_cell_is_one_line() -> None:
     assert row["latency"] is not None
     row["latency"]["median_us"] = 12_300.0
     assert finished_line(row, 3, 12) == (
-        "[ 3/12] PASS      mobilenet_v1 this-machine:gpu  12.3 ms  4.2x  max 1.2e-5 of range"
+        "[ 3/12] PASS         mobilenet_v1 this-machine:gpu  12.3 ms  4.2x  0.0012% of range"
     )
 
 
 def test_a_cell_that_does_not_pass_says_why_on_its_line() -> None:
     row = cell_row(outcome="ERROR", reason="the runner\nwas killed", median_us=None)
     assert finished_line(row, 12, 12) == (
-        "[12/12] ERROR     blazeface_mlkit_v1 pixel-8:gpu-fp16  the runner was killed"
+        "[12/12] ERROR        blazeface_mlkit_v1 pixel-8:gpu-fp16  the runner was killed"
     )
-    long = cell_row(outcome="UNSUPPORTED", reason="no adapter; " + "install this or that, " * 20, median_us=None)
-    assert len(finished_line(long, 1, 1)) < 180
-    assert "1240 NaN/Inf" in finished_line(cell_row(outcome="FAIL", of_range=None, nonfinite=1240), 1, 1)
+    broken = cell_row(outcome="FAIL", of_range=None, nonfinite=1240)
+    assert "1240 output values are NaN or infinite" in finished_line(broken, 1, 1)
+
+
+def test_a_line_holds_the_first_clause_of_a_long_reason() -> None:
+    row = cell_row(
+        outcome="UNSUPPORTED", reason="no GPU adapter was found; install a driver, or name one", median_us=None
+    )
+    assert (
+        finished_line(row, 1, 1) == "[1/1] UNSUPPORTED  blazeface_mlkit_v1 pixel-8:gpu-fp16  no GPU adapter was found"
+    )
+
+
+def test_models_stand_in_one_column_whatever_the_outcome() -> None:
+    lines = [finished_line(cell_row("m", outcome=outcome), 1, 1) for outcome in ("PASS", "MARGINAL", "UNSUPPORTED")]
+    assert len({line.index("m pixel-8") for line in lines}) == 1
 
 
 def test_plain_progress_writes_a_line_per_cell_and_message() -> None:
@@ -65,6 +78,8 @@ def test_plain_progress_writes_a_line_per_cell_and_message() -> None:
         pass
     progress.stop()
     assert lines == ["2 cells on 1 device", finished_line(row, 1, 2), "too warm"]
+    PlainProgress(lines.append).start({"pixel-8": 1})
+    assert lines[-1] == "1 cell on 1 device"
 
 
 def test_plain_progress_speaks_ascii_where_it_must() -> None:
@@ -186,6 +201,16 @@ def test_finished_cells_scroll_by_and_the_live_lines_go_away(console: Console, s
     assert "hello" in text
     assert "pytest speaks" in text
     assert text.rstrip().endswith("\x1b[2K")  # erased at the end
+
+
+def test_a_finished_cell_takes_one_line_even_where_it_does_not_fit(screen: io.StringIO) -> None:
+    narrow = Console(file=screen, force_terminal=True, width=50, height=20, no_color=True, legacy_windows=False)
+    progress = LiveProgress(narrow, StillClock())
+    progress.cell_finished(cell_row(outcome="ERROR", reason="a long story about a lost device"), 1, 1)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("[1/1] ERROR        blazeface_mlkit_v1")
+    assert lines[0].endswith("…")
 
 
 def test_more_busy_devices_than_lines_are_counted(console: Console) -> None:

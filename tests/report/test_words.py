@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from harness.plan.row import CellRow
 from harness.report import words
 from tests.report import sample
 from tests.report.sample import cell_row, matrix_of
+from tests.report.test_reasons import gate
 
 
 def regression(before: str) -> Any:
@@ -70,6 +69,36 @@ def test_software_adapters_and_emulated_devices_are_cautioned_but_not_for_the_cp
     assert "3 cells on this-machine come from an emulated device: cannot qualify a release." in words.cautions(matrix)
 
 
+def test_devices_with_the_same_mark_share_a_caution() -> None:
+    matrix = matrix_of([cell_row(device=name, delegate="cpu") for name in ("a", "b", "c", "d", "e")])
+    matrix["devices"] = [{**matrix["devices"][0], "name": name, "emulated": True} for name in ("a", "b", "c", "d", "e")]
+    assert words.cautions(matrix) == [
+        "5 cells on 5 devices (a, b, c and 2 more) come from an emulated device: cannot qualify a release."
+    ]
+
+
+def test_what_is_worse_than_the_baseline_is_counted_apart() -> None:
+    slow = cell_row(outcome="FAIL")
+    slow["gates"] = [gate("baseline_latency", 1.4, 1.05)]
+    both = cell_row("m2", outcome="FAIL", of_range=0.5)
+    both["gates"].append(gate("baseline_latency", 1.4, 1.05))
+    assert words.headline(matrix_of([slow, both], verdict="FAIL")) == (
+        "1 cell does not hold its gates and 1 cell is worse than in the baseline."
+    )
+
+
+def test_only_what_is_surely_slower_and_right_is_advised_against() -> None:
+    slow, fast = cell_row("slow", speedup=0.5), cell_row("fast", speedup=2.0)
+    unsure, wrong, void = (cell_row(name, speedup=0.5) for name in ("unsure", "wrong", "void"))
+    assert unsure["speedup"] is not None
+    unsure["speedup"]["ci95"] = (0.4, 1.1)
+    wrong["outcome"] = "FAIL"
+    void["validity"]["void"] = True
+    (found,) = words.slower(matrix_of([slow, fast, unsure, wrong, void]))
+    assert [row["model"] for row in found.rows] == ["slow"]
+    assert found.text == "gpu-fp16 on pixel-8 is slower than cpu for 1 of 3 models: ship cpu there"
+
+
 def test_a_quick_run_and_an_unfinished_one_are_cautioned() -> None:
     matrix = matrix_of([cell_row()], profile="quick")
     matrix["run"]["finished"] = None
@@ -85,28 +114,6 @@ def test_alike_cells_share_a_group_and_others_do_not() -> None:
     yamnet = [group for group in groups if group.outcome == "ERROR"]
     assert [len(group.rows) for group in yamnet] == [2]
     assert [group.waived for group in groups if group.outcome == "FAIL"] == [False, False, True]
-
-
-@pytest.mark.parametrize("outcome", ["FAIL", "UNSUPPORTED", "ERROR", "TIMEOUT", "NOT_RUN"])
-def test_there_is_always_something_to_do_next(outcome: str) -> None:
-    assert words.advice(cell_row(outcome=outcome), {})
-
-
-def test_advice_on_fp16_and_on_full_precision_differ() -> None:
-    delegates = {name: sample.delegate_entry(name) for name in sample.DELEGATES}
-    wrong = cell_row(outcome="FAIL", of_range=0.5)
-    assert "compare with fp32" in words.advice(wrong, delegates)
-    exact = cell_row(delegate="gpu-fp32", outcome="FAIL", of_range=0.5)
-    assert "do not ship" in words.advice(exact, delegates)
-    broken = cell_row(outcome="FAIL", of_range=None, nonfinite=4)
-    assert "range of fp16" in words.advice(broken, delegates)
-
-
-def test_a_cell_without_a_recorded_reason_speaks_through_its_gates() -> None:
-    row = cell_row(outcome="FAIL", of_range=0.5)
-    assert words.reason(row) == "max_abs_of_range 0.5, limit 0.02"
-    row["gates"] = []
-    assert words.reason(row) == "no reason was recorded"
 
 
 def test_delegation_is_never_the_name_of_the_accelerator_alone() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 # In-process runs forget the modules they imported; numpy cannot be imported twice.
-import harness.session.session  # noqa: F401
+import harness.session.fixture
+import harness.session.measuring  # noqa: F401
 from harness.plan.cell import ModelRef
 from harness.plan.tflite_file import describe
 from tests.conftest import MODELS

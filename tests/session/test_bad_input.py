@@ -51,7 +51,11 @@ def test_broken_files_are_usage_errors_with_file_and_line(lab: Lab, mistake: str
         (["--devices", "nothing.yaml"], "*nothing.yaml*"),
         (["--devices", "devices.yaml", "suites/smok.yaml"], "*suites/smok.yaml*"),
         (["--devices", "devices.yaml", "--model", "models/ad.tflite"], "*models/ad.tflite*did you mean 'add.tflite'*"),
+        (["--devices", "devices.yaml", "--model", "models"], "*models: is a folder*models/model.tflite*"),
         (["--devices", "devices.yaml", "--baseline", "reports/none"], "*reports/none*"),
+        (["--devices", "suites/smoke.yaml"], "*smoke.yaml: is a suite*--devices devices.yaml suites/smoke.yaml*"),
+        (["--devices", "devices.yaml", "devices.yaml"], "*devices.yaml: is a devices file*--devices*"),
+        (["--devices="], "*--devices is empty*'auto'*"),
         (["--model", "models/add.tflite"], "*--model needs --devices*"),
     ],
 )

@@ -24,9 +24,7 @@ def test_tflite_runtime_computes_the_reference(lab: Lab) -> None:
     assert reference["kernels"] == "reference"
 
 
-def test_without_it_the_cell_is_an_error_that_says_what_to_install(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_it_the_cell_is_an_error_that_says_what_to_install(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     lab.models("conv_2d")
     lab.suite("golden_runtime: tflite-runtime\n")

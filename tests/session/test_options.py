@@ -100,7 +100,7 @@ def test_normal_output_has_a_progress_line_per_cell_and_the_matrix(two: Lab) -> 
 
 def test_pdb_stops_at_the_failing_cell(two: Lab) -> None:
     child = two.pytester.spawn_pytest("--devices devices.yaml -k 'add and slow' --pdb")
-    child.expect("FAIL: median_us")
+    child.expect("FAIL: median latency")
     child.expect(r"\(Pdb\)")
     child.sendline("p self.cell.model.name")
     child.expect("add")
@@ -115,6 +115,30 @@ def test_n_is_refused(two: Lab, option: str) -> None:
     result = two.run(option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: --devices cannot be combined with -n*"])
+
+
+def test_nothing_is_written_without_a_terminal(two: Lab) -> None:
+    result = two.inline("-k", "good", "-p", "no:terminal")
+    assert result.ret == 0
+    assert result.stdout.str() == ""
+    assert two.matrix["summary"]["verdict"] == "PASS"
+
+
+def test_what_is_unsupported_is_skipped_with_the_gist_of_its_reason(two: Lab) -> None:
+    two.suite("limits: {memory: 1}\n", models="[add]")
+    result = two.inline("-rs")
+    result.stdout.fnmatch_lines(["SKIPPED ?1? suites/smoke.yaml:1: UNSUPPORTED: its inputs and outputs alone take * B"])
+    (cell,) = two.matrix["cells"]
+    assert "the memory limit is 1 B" in cell["reason"]
+
+
+def test_cells_keep_their_names_where_pytests_root_is_elsewhere(two: Lab) -> None:
+    elsewhere = two.path.parent / f"{two.path.name}-elsewhere"
+    elsewhere.mkdir()
+    two.write("devices.yaml", (two.path / "devices.yaml").read_text()).rename(elsewhere / "devices.yaml")
+    # As two arguments: pytest takes the path for one of its own, and its root is the folder that both have in common.
+    result = two.pytester.runpytest_inprocess("--devices", str(elsewhere / "devices.yaml"), "-k", "good", "-v")
+    result.stdout.fnmatch_lines(["suites/smoke.yaml::add?box:good? PASSED*"])
 
 
 def test_maxfail_zero_means_all(two: Lab) -> None:

@@ -76,7 +76,7 @@ def test_a_failing_gate_fails_its_item_and_says_why(lab: Lab) -> None:
     assert result.ret == 1
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*FAIL: median_us * > 1e-06*", "*gate median_us: * FAIL*", "command: delegate_bench *"]
+        ["*FAIL: median latency *, 1e-6 µs allowed*", "*gate median_us: * FAIL*", "command: delegate_bench *"]
     )
     assert lab.matrix["summary"]["verdict"] == "FAIL"
 

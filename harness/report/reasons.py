@@ -1,0 +1,139 @@
+"""Of one cell: why it is not PASS, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from harness.plan.row import CellRow, GateRow
+from harness.report import figures
+
+Delegates = Mapping[str, Mapping[str, Any]]
+"""Name of a delegate -> its entry in the suite."""
+
+_TIMES = {
+    "median_us": "median latency",
+    "p90_us": "90th percentile of the latency",
+    "init_us": "initialisation",
+    "first_us": "first run",
+}
+_COSTS = frozenset({*_TIMES, "peak_rss_bytes", "speedup", "baseline_latency"})
+_SPLIT = frozenset({"delegated_nodes", "partitions"})
+
+
+def entry_of(row: CellRow, delegates: Delegates) -> Mapping[str, Any]:
+    """The delegate of a cell; under `suite::name` where two suites mean different things by one name."""
+    suite = row["id"].partition("::")[0]
+    return delegates.get(f"{suite}::{row['delegate']}") or delegates.get(row["delegate"]) or {}
+
+
+def reason(row: CellRow) -> str:
+    """Why a cell is not PASS, on one line: for a FAIL what its gates say, else what was recorded."""
+    failed = [gate_text(gate) for gate in row["gates"] if gate["verdict"] in ("FAIL", "UNSET")]
+    if row["outcome"] == "FAIL" and failed:
+        return "; ".join(failed)
+    return figures.plain(row["reason"] or "") or "; ".join(failed) or "no reason was recorded"
+
+
+def first_clause(text: str) -> str:
+    """A reason without what follows it: details, and how to mend it."""
+    return text.partition("; ")[0]
+
+
+def gate_text(gate: GateRow) -> str:
+    """What a gate that does not hold says: the figure, what is allowed, and the gate's name in the suite."""
+    name, value, limit = gate["gate"], gate["value"], gate["limit"]
+    if gate["verdict"] == "UNSET":
+        return f"{name} was not measured, limit {figures.format_number(limit)}"
+    if name == "baseline_outcome":
+        return "the outcome is worse than in the baseline (baseline_outcome)"
+    if value is None:  # not finite, or a verdict that rests on more than one number
+        return f"{name} does not hold, limit {figures.format_number(limit)}"
+    if text := _gate_phrase(name, value, limit):
+        return f"{text} ({name})"
+    return f"{name} {figures.format_number(value)}, limit {figures.format_number(limit)}"
+
+
+def _gate_phrase(name: str, value: float, limit: float) -> str:
+    """A gate in words; nothing for a metric whose name says it all."""
+    if name == "nonfinite":
+        allowed = f", {limit:g} allowed" if limit else ""
+        return f"{value:g} output value{'s are' if value != 1 else ' is'} NaN or infinite{allowed}"
+    if name == "max_abs_of_range":
+        return f"off by {figures.format_of_range(value)} of the output's range, {_percent(limit)} allowed"
+    if name == "baseline_latency":
+        return f"takes {value:.2f} times as long as in the baseline, {limit:g} allowed"
+    if name == "baseline_accuracy":
+        return f"{value:.2f} times as far off as in the baseline, {limit:g} allowed"
+    if name == "speedup":
+        return f"{figures.format_ratio(value)} as fast as its reference, {limit:g}x demanded"
+    if name in _TIMES:
+        allowed = figures.format_us(limit) if limit >= 1 else f"{figures.format_number(limit)} µs"
+        return f"{_TIMES[name]} {figures.format_us(value)}, {allowed} allowed"
+    if name == "peak_rss_bytes":
+        return f"peak memory {figures.format_bytes(round(value))}, {figures.format_bytes(round(limit))} allowed"
+    return ""
+
+
+def _percent(limit: float) -> str:
+    """A limit as it was meant: 0.05 is 5%, not 5.0%."""
+    percent = limit * 100
+    return f"{percent:.3g}%" if percent == 0 or 1e-4 <= math.fabs(percent) < 1e3 else f"{percent:g}%"
+
+
+def only_regressed(row: CellRow) -> bool:
+    """Whether a cell fails against the baseline alone: every gate of its own holds."""
+    failed = [gate["gate"] for gate in row["gates"] if gate["verdict"] == "FAIL"]
+    return row["outcome"] == "FAIL" and bool(failed) and all(name.startswith("baseline_") for name in failed)
+
+
+def advice(row: CellRow, delegates: Delegates) -> str:
+    """What to do next about a cell that is not PASS."""
+    entry = entry_of(row, delegates)
+    match row["outcome"]:
+        case "FAIL":
+            return _advice_fail(row, entry)
+        case "UNSUPPORTED":
+            refused = row["delegation"] is not None and row["delegation"]["unsupported_ops"]
+            if refused and entry.get("fallback") != "partial":
+                return "replace these operations in the model, or let the CPU take them (fallback: partial)"
+            return "if this was to be expected, nothing; `expect: measured` makes it a failure"
+        case "ERROR":
+            return _advice_error(row)
+        case "TIMEOUT":
+            return "allow a longer deadline or ask for fewer runs, then repeat with --lf"
+        case "NOT_RUN":
+            return "remove the cause, then run it again"
+        case _:
+            return ""
+
+
+def _advice_fail(row: CellRow, delegate: Mapping[str, Any]) -> str:
+    failed = {gate["gate"] for gate in row["gates"] if gate["verdict"] == "FAIL"}
+    if only_regressed(row):
+        if failed == {"baseline_latency"}:
+            return "measure again while the device does nothing else; if it stays, find what changed since the baseline"
+        return "find what changed since the baseline: the model, the runtime, the driver or the delegate"
+    if failed and failed <= _COSTS | _SPLIT:
+        if failed <= _SPLIT:
+            return "see under Delegation which operations the accelerator does not take"
+        return "ship another delegate for this model on this device"
+    exact = delegate.get("accelerator") == "cpu" or delegate.get("precision") == "fp32"
+    if "nonfinite" in failed and not exact:
+        return "compare with fp32: finite there means that values leave the range of fp16"
+    if not exact:
+        return "compare with fp32: right there means that the precision of fp16 is the cause"
+    return "the answer is wrong at full precision: do not ship this delegate for this model"
+
+
+def _advice_error(row: CellRow) -> str:
+    error_class = row["error"]["class"] if row["error"] else ""
+    by_hand = "; its command is in the report, to be run by hand" if row["runner"] and row["runner"]["command"] else ""
+    return {
+        "device": "check the device with `harness doctor`, then repeat with --lf",
+        "host": "check the host with `harness doctor`, then repeat with --lf",
+        "runner": f"read the runner's log{by_hand}",
+        "model": "check the model's file",
+        "config": "correct the suite or devices.yaml",
+    }.get(error_class, "see the attempts of this cell")
