@@ -52,13 +52,15 @@ def check(arguments: Sequence[str]) -> int:
         run([str(tools / "mypy")]),
     ]
     # The pytest side of the harness on the oldest pytest that is supported; the run below has the newest.
-    oldest = environment(ROOT / ".venv-oldest-pytest", ["-e", "."], base=_python("3.10"), pytest=OLDEST_PYTEST)
-    codes.append(run([str(oldest), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/session"]))
     settings = {}
     older = _python("3.11", "3.10")
     if older is not None and sys.platform == "linux":
         runtime = environment(ROOT / ".venv-tflite-runtime", list(TFLITE_RUNTIME), base=older, constrained=False)
         settings["HARNESS_TFLITE_RUNTIME_PYTHON"] = str(runtime)
+    # The pytest side of the harness on the oldest pytest that is supported; the run below has the newest.
+    wanted = ["-e", ".", "pexpect", "pytest-xdist"]
+    oldest = environment(ROOT / ".venv-oldest-pytest", wanted, base=_python("3.10"), pytest=OLDEST_PYTEST)
+    codes.append(run([str(oldest), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/session"], settings))
     codes.append(run([str(python), "-m", "pytest", *arguments], settings))
     return max(codes, key=abs)
 

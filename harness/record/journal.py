@@ -92,9 +92,9 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         except ValueError:
             if number < len(lines):
                 raise ValueError(f"{path}:{number}: damaged line") from None
-    if not entries or entries[0].get("type") != "plan":
+    if not entries or not isinstance(entries[0], dict) or entries[0].get("type") != "plan":
         raise ValueError(f"{path}: the first line is not a plan")
-    return entries[0], [entry for entry in entries[1:] if entry.get("type") == "attempt"]
+    return entries[0], [entry for entry in entries[1:] if isinstance(entry, dict) and entry.get("type") == "attempt"]
 
 
 def _fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass

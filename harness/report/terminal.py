@@ -86,7 +86,7 @@ def render(matrix: Matrix, surface: Surface, folder: Path | None = None) -> str:
         for block in _blocks(grid, surface.width):
             lines += [*_block(block), Text()]
         lines += [*_legend(matrix), Text()]
-    lines += [*_not_passing(matrix, surface.width, folder), *_slower(matrix), *_verdict(matrix)]
+    lines += [*_not_passing(matrix, surface.width, folder), *_slower(matrix, surface.width), *_verdict(matrix)]
     return _emit(lines, surface) + (_where(folder, surface) if folder else "")
 
 
@@ -284,12 +284,14 @@ def _not_passing(matrix: Matrix, width: int, folder: Path | None) -> list[Text]:
     return [*lines, Text()]
 
 
-def _slower(matrix: Matrix) -> list[Text]:
+def _slower(matrix: Matrix, width: int) -> list[Text]:
     """Advice on what is right but not worth it."""
     found = words.slower(matrix)
-    lines = [Text().append("advice  ", "bold").append(entry.text) for entry in found[:_ADVICE]]
+    lines = [Text("Right, but slower", style="bold")] if found else []
+    for entry in found[:_ADVICE]:
+        lines += _indented(Text("  "), Text(entry.text), width)
     if len(found) > _ADVICE:
-        lines.append(Text(f"        … and {len(found) - _ADVICE} more: see the report"))
+        lines.append(Text(f"  … and {len(found) - _ADVICE} more: see the report"))
     return [*lines, Text()] if lines else []
 
 

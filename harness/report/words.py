@@ -48,11 +48,11 @@ class Slower:
 
     @property
     def text(self) -> str:
-        """As a sentence: "gpu on pixel-8 is slower than cpu for 2 of 6 models: ship cpu there"."""
-        models = f"{len(self.rows)} of {self.measured} models" if self.measured != 1 else "its only model"
+        """As a sentence: "gpu on pixel-8 is slower than cpu for 2 of the 6 models it gets right: ship cpu there"."""
+        count = f"{len(self.rows)} of the {self.measured} models" if self.measured != 1 else "the one model"
         return (
             f"{figures.plain(self.delegate)} on {figures.plain(self.device)} is slower than "
-            f"{figures.plain(self.over)} for {models}: ship {figures.plain(self.over)} there"
+            f"{figures.plain(self.over)} for {count} it gets right: ship {figures.plain(self.over)} there"
         )
 
 
@@ -95,7 +95,10 @@ def headline(matrix: Matrix) -> str:
         *_count(summary["waived"], "{} {fails} under a waiver"),
         *_count(len(refused) - lost - demanded, "{} {is} unsupported"),
     ]
-    measured = f"{summary['pass'] + summary['marginal'] + summary['fail']} of {cells(summary['planned'])} measured"
+    count = summary["pass"] + summary["marginal"] + summary["fail"]
+    measured = f"{count} of {cells(summary['planned'])} measured"
+    if summary["verdict"] == "PASS" and not count:
+        return f"Nothing was measured{_tail(besides)}."
     if summary["verdict"] == "PASS":
         return f"{measured}, and every gate holds{' or is waived' if summary['waived'] else ''}{_tail(besides)}."
     if summary["verdict"] == "INCOMPLETE":

@@ -19,6 +19,7 @@ from harness.devices.local import host_target
 from harness.plan.cell import ModelRef
 from harness.plan.tflite_file import describe
 from harness.runners.delegate_bench import RESULT
+from tests.runners.real import measured
 
 Act = Callable[["FakeDevice", Job], str | None]
 """What happens while a job's command runs: None for "ok", or the kind of error that the runner's record names."""
@@ -44,7 +45,7 @@ class FakeClock(SystemClock):
 
 
 class FakeDevice:
-    """Writes the record that a real runner would have left, with zeros for outputs."""
+    """Leaves a real runner's record for every job, with zeros for outputs."""
 
     def __init__(self, name: str, act: Act | None = None, *, fails_to_connect: str | None = None) -> None:
         self.name = name
@@ -98,7 +99,7 @@ def option(job: Job, name: str) -> str:
 
 def record(job: Job, folder: Path, error: str | None = None) -> dict[str, Any]:
     """A record of delegate_bench for a job, with its output files; or one of an error."""
-    head = {"schema": 1, "run_id": job.id, "tool_version": "fake", "stderr_tail": ""}
+    head = {"schema": 1, "run_id": job.id, "tool_version": "fake"}
     if error is not None:
         return {**head, "status": "error", "error": {"kind": error, "message": f"made up: {error}", "stage": "run"}}
     source = next(file.source for file in job.files if file.name == "model.tflite")
@@ -111,7 +112,4 @@ def record(job: Job, folder: Path, error: str | None = None) -> dict[str, Any]:
             (folder / name).write_bytes(data)
             entry = {"sample": sample, "index": spec.index, "name": spec.name, "dtype": spec.dtype, "file": name}
             outputs.append({**entry, "shape": spec.shape, "bytes": len(data), "crc32": f"{zlib.crc32(data):08x}"})
-    times = {"invoke_us": [10.0, 11.0, 12.0], "read_us": [1.0, 1.0, 1.0], "warmup_us": []}
-    stages = dict.fromkeys(("dlopen_us", "environment_us", "load_us", "compile_us", "buffers_us"), 5.0)
-    first = {"samples": [{"invoke_us": 20.0, "read_us": 2.0}], "outputs_repeatable": True, "peak_rss_bytes": 1 << 20}
-    return {**head, "status": "ok", "error": None, **times, **stages, **first, "model_ops": 1, "outputs": outputs}
+    return {**measured().record, **head, "outputs": outputs}

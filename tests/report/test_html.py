@@ -107,7 +107,7 @@ def test_a_pass_that_cannot_qualify_a_release_says_so_beside_the_verdict() -> No
 
 def test_what_is_right_but_slower_is_told_with_its_figures() -> None:
     text = rendered(sample.matrix_of([sample.cell_row(speedup=0.5)])).text
-    assert "is slower than cpu for its only model: ship cpu there ( blazeface_mlkit_v1 0.50×)" in text  # noqa: RUF001
+    assert "is slower than cpu for the one model it gets right: ship cpu there ( blazeface_mlkit_v1 0.50×)" in text  # noqa: RUF001
 
 
 def test_the_log_of_a_crash_is_one_click_from_the_top(page: Page) -> None:

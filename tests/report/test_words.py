@@ -77,6 +77,10 @@ def test_devices_with_the_same_mark_share_a_caution() -> None:
     ]
 
 
+def test_a_run_that_measured_nothing_does_not_speak_of_gates() -> None:
+    assert words.headline(matrix_of([unsupported()])) == "Nothing was measured; 1 cell is unsupported."
+
+
 def test_what_is_worse_than_the_baseline_is_counted_apart() -> None:
     slow = cell_row(outcome="FAIL")
     slow["gates"] = [gate("baseline_latency", 1.4, 1.05)]
@@ -96,7 +100,7 @@ def test_only_what_is_surely_slower_and_right_is_advised_against() -> None:
     void["validity"]["void"] = True
     (found,) = words.slower(matrix_of([slow, fast, unsure, wrong, void]))
     assert [row["model"] for row in found.rows] == ["slow"]
-    assert found.text == "gpu-fp16 on pixel-8 is slower than cpu for 1 of 3 models: ship cpu there"
+    assert found.text == "gpu-fp16 on pixel-8 is slower than cpu for 1 of the 3 models it gets right: ship cpu there"
 
 
 def test_a_quick_run_and_an_unfinished_one_are_cautioned() -> None:

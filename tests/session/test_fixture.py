@@ -72,6 +72,7 @@ def test_a_delegate_may_be_spelt_out(lab: Lab) -> None:
         ('model="models/sofmax.tflite", delegate="cpu"', "*sofmax.tflite*did you mean*"),
         ('model="models/softmax.tflite", delegate="gpu-fp61"', "*gpu-fp61*did you mean 'gpu-fp16'*"),
         ('model="models/softmax.tflite"', "*cell(model=..., delegate=...)*"),
+        ('model=3, delegate="cpu"', "*test_it: model is a name or a path*"),
         ('model="models/softmax.tflite", delegate={"acelerator": "cpu"}', "*acelerator*did you mean 'accelerator'*"),
     ],
 )
