@@ -272,8 +272,10 @@ class Engine:
         self._end(cells, Problem(Outcome.NOT_RUN, reason, kind="cancelled"))
 
     def _fail(self, cells: Sequence[_Progress], error: Exception) -> None:
-        """A fault of ours in a device's thread: its cells end here, and those that wait for them are judged."""
-        self._end(cells, internal_problem(repr(error)))
+        """A fault of ours in a device's thread: what it has not measured ends here; who waits for that is judged."""
+        with self._lock:
+            measured = {name for line in self._waiting.values() for name in line}
+        self._end([one for one in cells if one.cell.id not in measured], internal_problem(repr(error)))
         for key in dict.fromkeys(model_key(progress.cell) for progress in cells):
             self._judge_ready(key)
 

@@ -371,7 +371,9 @@ def _set_problem(row: CellRow, problem: Problem) -> None:
             "stage": problem.stage,
         }
     if problem.unsupported_ops and row["delegation"] is None:
-        row["delegation"] = _delegation(Delegation(unsupported_ops=problem.unsupported_ops, evidence="its log"))
+        row["delegation"] = _delegation(
+            Delegation(unsupported_ops=problem.unsupported_ops, evidence="the accelerator names what it refuses")
+        )
 
 
 def _delegation(delegation: Delegation) -> DelegationRow:

@@ -25,10 +25,11 @@ from harness.plan.cell import RETRIED, Outcome
 from harness.plan.row import AccuracyRow, CellRow, GateRow, RegressionRow, RuntimeRow
 
 LATENCY_LIMITS = (0.95, 1.05)
+"""A ratio of medians inside these is no change, whatever the intervals say."""
+LATENCY_LIMITS_OF_ONE_ROUND = (0.8, 1.25)
+"""Likewise where one side has a single round: its interval knows nothing of the drift between rounds."""
 ACCURACY_RATIO = 1.5
 ACCURACY_STEP = 1e-6
-
-_GATE_LIMITS = {"outcome": 0.0, "latency": LATENCY_LIMITS[1], "accuracy": ACCURACY_RATIO}
 
 _RANK = {
     Outcome.PASS: 0,
@@ -50,12 +51,14 @@ class Aspect:
         verdict: None when a side lacks the figure.
         words: why, unless SAME.
         ratio: now / before; None where none was taken.
+        limit: the largest ratio that is no regression.
     """
 
     name: str
     verdict: Literal["SAME", "BETTER", "WORSE", "UNCOMPARABLE"] | None
     words: tuple[str, ...] = ()
     ratio: float | None = None
+    limit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Comparison:
         for aspect in self.aspects:
             if aspect.verdict in (None, "UNCOMPARABLE"):
                 continue
-            limit = _GATE_LIMITS[aspect.name]
+            limit = aspect.limit
             worse = aspect.verdict == "WORSE"
             telling = aspect.ratio is not None and (aspect.ratio > limit) == worse
             rows.append(
@@ -200,11 +203,12 @@ def _latency(now: CellRow, before: CellRow) -> Aspect:
         ratio = latency_ratio(ours, theirs)
     except ValueError as error:
         return Aspect("latency", "UNCOMPARABLE", (str(error),))
-    low, high = LATENCY_LIMITS
+    single = min(len(ours["rounds"]), len(theirs["rounds"])) < 2
+    low, high = LATENCY_LIMITS_OF_ONE_ROUND if single else LATENCY_LIMITS
     if low <= ratio <= high or not intervals_apart(ours, theirs):
-        return Aspect("latency", "SAME", (), ratio)
+        return Aspect("latency", "SAME", (), ratio, high)
     words = f"median {theirs['median_us']:.6g} us before, {ours['median_us']:.6g} us now ({ratio:.3g} times)"
-    return Aspect("latency", "WORSE" if ratio > high else "BETTER", (words,), ratio)
+    return Aspect("latency", "WORSE" if ratio > high else "BETTER", (words,), ratio, high)
 
 
 def _accuracy(now: CellRow, before: CellRow) -> Aspect:
@@ -226,8 +230,8 @@ def _accuracy(now: CellRow, before: CellRow) -> Aspect:
             ratios.append(ratio)
     value = max(ratios, default=None)
     if worse:
-        return Aspect("accuracy", "WORSE", tuple(worse), value)
-    return Aspect("accuracy", "BETTER", tuple(better), value) if better else Aspect("accuracy", "SAME", (), value)
+        return Aspect("accuracy", "WORSE", tuple(worse), value, ACCURACY_RATIO)
+    return Aspect("accuracy", "BETTER" if better else "SAME", tuple(better), value, ACCURACY_RATIO)
 
 
 def _same_reference(

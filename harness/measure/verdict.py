@@ -4,7 +4,7 @@
 |---|---|
 | a FAIL that is not waived, or a cell that was PASS or MARGINAL in the baseline and is UNSUPPORTED now | FAIL |
 | else ERROR, TIMEOUT or NOT_RUN; UNSUPPORTED where a measurement was expected; a model short of coverage; \
-a required device absent | INCOMPLETE |
+a required device absent; nothing measured at all | INCOMPLETE |
 | else | PASS |
 
 Coverage of a model: its measured cells (PASS, MARGINAL, FAIL) as a share of its planned ones. UNSUPPORTED cells are
@@ -96,6 +96,8 @@ def _decide(
     gaps += _listed("{} UNSUPPORTED although a measurement is expected", refused)
     gaps += _shortfalls(planned, coverage, must_measure)
     gaps += [f"required device {name} is absent" for name in absent]
+    if not any(cell["outcome"] in _MEASURED for cell in planned):
+        gaps.append("nothing was measured")
     verdict = "FAIL" if failures else "INCOMPLETE" if gaps else "PASS"
     return verdict, failures + gaps
 

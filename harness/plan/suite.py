@@ -154,7 +154,9 @@ class RunsEntry(Section):
 class LimitsEntry(Section):
     """Bounds of every cell."""
 
-    memory: Size = Field(default=4 << 30, description="Resident memory of the runner; address space of a reference run.")
+    memory: Size = Field(
+        default=4 << 30, description="Resident memory of the runner; address space of a reference run."
+    )
     output_bytes: Size = Field(default=256 << 20, description="All outputs of a cell together.")
     deadline: Duration = Field(default=300.0, description="Of one attempt, transfers included.")
 

@@ -20,10 +20,11 @@ from harness.measure.verdict import GOOD
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow
 from harness.report import figures, reasons, words
-from harness.report.terminal import STYLES
+from harness.report.terminal import STYLES, fit
 
 _REFRESH_PER_SECOND = 1.0  # the machine that is measured may be the one that draws
 
+_SHORTEST_NAME = 16  # of a model, where a line must be cut
 _OUTCOME_WIDTH = max(len(outcome.value) for outcome in Outcome)
 
 
@@ -109,7 +110,8 @@ def finished_line(row: CellRow, done: int, planned: int) -> str:
     return f"[{done:>{width}}/{planned}] {row['outcome']:<{_OUTCOME_WIDTH}}  {_finished_text(row)}"
 
 
-def _finished_text(row: CellRow) -> str:
+def _finished_text(row: CellRow, width: int | None = None) -> str:
+    """A finished cell; to fit a width, its model's name is cut, as figures must not be."""
     parts = [f"{row['model']} {row['device']}:{row['delegate']}"]
     if row["latency"]:
         parts.append(figures.format_us(row["latency"]["median_us"]))
@@ -119,7 +121,13 @@ def _finished_text(row: CellRow) -> str:
         parts.append(reasons.first_clause(reasons.reason(row)))  # the whole of it stands in the list at the end
     elif accuracy := figures.accuracy_text(row):
         parts.append(f"{accuracy} of range" if accuracy.endswith("%") else accuracy)
-    return "  ".join(parts)
+    text = "  ".join(parts)
+    if width is None or cell_len(text) <= width:
+        return text
+    name = cell_len(row["model"])
+    return (
+        fit(row["model"], min(name, max(_SHORTEST_NAME, name - (cell_len(text) - width)))) + text[len(row["model"]) :]
+    )
 
 
 class PlainProgress:
@@ -226,10 +234,9 @@ class LiveProgress:
         width = len(str(planned))
         line = Text().append(f"[{done:>{width}}/{planned}] ", "dim")
         line.append(f"{row['outcome']:<{_OUTCOME_WIDTH}}  ", STYLES.get(row["outcome"], "bold red"))
+        line.append(_finished_text(row, self._console.width - line.cell_len), "default")
         # One line per cell: what does not fit is in the list at the end.
-        self._console.print(
-            line.append(_finished_text(row), "default"), highlight=False, no_wrap=True, overflow="ellipsis"
-        )
+        self._console.print(line, highlight=False, no_wrap=True, overflow="ellipsis")
 
     def message(self, text: str) -> None:
         """See `Progress`."""

@@ -112,7 +112,7 @@ def _emit(lines: list[Text], surface: Surface) -> str:
     return target.getvalue() if surface.unicode else figures.to_ascii(target.getvalue())
 
 
-def _fit(text: str, width: int) -> str:
+def fit(text: str, width: int) -> str:
     """Text in exactly `width` columns; "…" in its middle where it was cut, as names differ at both ends."""
     if cell_len(text) <= width:
         return set_cell_size(text, width)
@@ -137,7 +137,7 @@ def _device(device: DeviceRow, name_width: int, width: int) -> list[Text]:
         text.append(f"; {figures.plain(device['adapter'])}")
     if marks := words.device_marks(device):
         text.append(f" [{', '.join(marks)}]", "yellow")
-    head = Text().append(f"{_fit(figures.plain(device['name']), name_width)}  ", "bold")
+    head = Text().append(f"{fit(figures.plain(device['name']), name_width)}  ", "bold")
     return _indented(head, text, width)
 
 
@@ -219,15 +219,15 @@ def _column(grid: Grid, index: int) -> _Column:
 
 
 def _block(block: _Block) -> list[Text]:
-    devices, delegates = Text(" " * block.label_width), Text().append(_fit(_MODEL, block.label_width), "dim")
+    devices, delegates = Text(" " * block.label_width), Text().append(fit(_MODEL, block.label_width), "dim")
     for name, first, stop in block.grid.devices():
         span = sum(column.width + _GAP for column in block.columns[first:stop]) - _GAP
-        devices.append(" " * _GAP).append(_fit(figures.plain(name), span), "bold")
+        devices.append(" " * _GAP).append(fit(figures.plain(name), span), "bold")
     for column in block.columns:
-        delegates.append(" " * _GAP).append(_fit(column.name, column.width - 3), "bold").append(" ms", "dim")
+        delegates.append(" " * _GAP).append(fit(column.name, column.width - 3), "bold").append(" ms", "dim")
     lines = [devices, delegates]
     for number, line in enumerate(block.grid.lines):
-        upper, lower = Text(_fit(figures.plain(line.label), block.label_width)), Text(" " * block.label_width)
+        upper, lower = Text(fit(figures.plain(line.label), block.label_width)), Text(" " * block.label_width)
         for column in block.columns:
             for target, ((left, left_style), (right, right_style)) in zip(
                 (upper, lower), column.pairs[number], strict=True

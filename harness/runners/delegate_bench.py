@@ -7,11 +7,13 @@ says "ok", and every output file it names is there with the stated size and chec
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,7 @@ class DelegateBench:
             if output.exit_code != 0:
                 problem = _broken(f"wrote an 'ok' result but ended with exit code {output.exit_code}")
                 return RunnerReport(None, problem, adapter, software)
-            outputs = _outputs(record, output.folder)
+            outputs = _outputs(record, output.folder, facts)
             if isinstance(outputs, Problem):
                 return RunnerReport(None, outputs, adapter, software)
             delegation = _delegation(record, cell)
@@ -107,8 +109,8 @@ class DelegateBench:
         return RunnerReport(measurement, None, adapter, software)
 
     def _measurement(self, cell: Cell, job: Job, facts: JobFacts, record: Mapping[str, Any]) -> Measurement:
-        invoke = tuple(float(value) for value in record["invoke_us"])
-        read = tuple(float(value) for value in record["read_us"])
+        invoke = _times(record["invoke_us"])
+        read = _times(record["read_us"])
         if len(invoke) != len(read) or not invoke:
             raise ValueError(f"{len(invoke)} invoke times and {len(read)} read times")
         first = record["samples"][0]
@@ -126,8 +128,7 @@ class DelegateBench:
             init_us=sum(float(record[stage]) for stage in stages),
             first_us=float(first["invoke_us"]) + float(first["read_us"]),
             warmup_us=tuple(
-                float(a) + float(b)
-                for a, b in zip(record["warmup_invoke_us"], record["warmup_read_us"], strict=True)
+                float(a) + float(b) for a, b in zip(record["warmup_invoke_us"], record["warmup_read_us"], strict=True)
             ),
             start=cell.delegate.start,
             repeatable=repeatable,
@@ -223,8 +224,20 @@ def _broken(what: str) -> Problem:
     return Problem(Outcome.ERROR, f"the runner {what}", ErrorClass.RUNNER, "broken_result")
 
 
-def _outputs(record: Mapping[str, Any], folder: Path) -> tuple[OutputFile, ...] | Problem:
+def _times(values: Sequence[Any]) -> tuple[float, ...]:
+    times = tuple(float(value) for value in values)
+    wrong = [time for time in times if not (math.isfinite(time) and time >= 0)]
+    if wrong:
+        raise ValueError(f"a time of {wrong[0]} us")
+    return times
+
+
+def _outputs(record: Mapping[str, Any], folder: Path, facts: JobFacts) -> tuple[OutputFile, ...] | Problem:
     outputs = []
+    stated = sorted((entry["sample"], entry["index"]) for entry in record["outputs"])
+    expected = list(product(range(len(facts.inputs.samples)), range(len(facts.model.outputs))))
+    if stated != expected:
+        return _broken(f"named {len(stated)} outputs; {len(expected)} were expected, one per sample and output tensor")
     for entry in record["outputs"]:
         path = folder / Path(entry["file"]).name
         try:
@@ -265,6 +278,10 @@ def _delegation(record: Mapping[str, Any], cell: Cell) -> Delegation | Problem:
             names = operations(unsupported) or "see its log"
             reason = f"no operation of the model ran on the GPU; it does not take {names}"
             return Problem(Outcome.UNSUPPORTED, reason, kind="no_node_delegated", unsupported_ops=unsupported)
+        if on_cpu > 0 and cell.delegate.fallback == "forbid":
+            names = operations(unsupported) or "see its log"
+            reason = f"{on_cpu} of {total} operations ran on the CPU, which `fallback: forbid` rules out: {names}"
+            return Problem(Outcome.UNSUPPORTED, reason, kind="not_fully_accelerated", unsupported_ops=unsupported)
         return Delegation(total, on_gpu, 1 if on_cpu == 0 else None, on_cpu > 0, unsupported, evidence)
     if record.get("all_on_accelerator") is True:
         evidence = "compiled for the GPU alone, and the runtime confirms full acceleration"

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,12 +135,12 @@ def _wheel_folder(version: str, target: str) -> Path:
         wheel = _download(version, target, Path(scratch))
         unpacked = Path(scratch) / "unpacked"
         unpacked.mkdir()
-        with zipfile.ZipFile(wheel) as archive:
-            for member in archive.infolist():
-                base = Path(member.filename).name
-                if base.startswith("libLiteRt") and Path(member.filename).parent.name == "ai_edge_litert":
-                    with archive.open(member) as source, (unpacked / base).open("wb") as copy:
-                        shutil.copyfileobj(source, copy)
+        try:
+            _unpack(wheel, unpacked)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise UsageError(
+                f"the wheel {wheel.name} is damaged: {error}; clear pip's cache (pip cache purge)"
+            ) from None
         record = {"wheel": wheel.name, "sha256": sha256_file(wheel)}
         (unpacked / "wheel.json").write_text(json.dumps(record), encoding="utf-8")
         try:
@@ -148,6 +149,15 @@ def _wheel_folder(version: str, target: str) -> Path:
             if not (folder / "wheel.json").is_file():  # else another process was faster
                 raise
     return folder
+
+
+def _unpack(wheel: Path, folder: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.infolist():
+            path = Path(member.filename)
+            if path.name.startswith("libLiteRt") and path.parent.name == "ai_edge_litert":
+                with archive.open(member) as source, (folder / path.name).open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
 
 
 def _download(version: str, target: str, scratch: Path) -> Path:

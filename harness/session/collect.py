@@ -78,7 +78,7 @@ class CellItem(pytest.Item):
         if status == "xfailed":
             pytest.xfail(f"{row['outcome']} (waived): {reason(row)}")
         if status == "failed":
-            raise CellFailed(failure_text(result))
+            raise CellFailed(failure_text(result, self.lab.folder))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: object, **kwargs: object) -> str:
         """The failing gates or the error, and where the evidence lies; no traceback for what is no fault of ours."""
@@ -91,8 +91,8 @@ class CellItem(pytest.Item):
         return self.path, 0, self.name
 
 
-def failure_text(result: CellResult) -> str:
-    """What a failing item says: outcome, reason, gates, the exact command, the artifacts."""
+def failure_text(result: CellResult, folder: Path | None) -> str:
+    """What a failing item says: outcome, reason, gates, the exact command, the artifacts in the report folder."""
     from harness.report.reasons import reason
 
     row = result.row
@@ -108,5 +108,6 @@ def failure_text(result: CellResult) -> str:
             lines.append(f"round {attempt['round']}, attempt {attempt['number']}: {attempt['reason']}")
     if row["runner"] and row["runner"]["command"]:
         lines.append(f"command: {row['runner']['command']}")
-    lines += [f"artifact: {path}" for path in row["artifacts"] if path.endswith((".json", ".log"))]
+    kept = [Path(path) for path in row["artifacts"] if path.endswith((".json", ".log"))]
+    lines += [f"artifact: {folder / path if folder else path}" for path in kept]
     return "\n".join(lines)

@@ -85,6 +85,11 @@ class LabSession:
         self._choose_arguments()
 
     @property
+    def folder(self) -> Path | None:
+        """The report folder, once there is one."""
+        return self._measuring.folder if self._measuring else None
+
+    @property
     def suites(self) -> list[Suite]:
         """Every suite that was read."""
         return list(self._suites.values())

@@ -10,10 +10,10 @@ from harness.devices.base import DeviceError, Job
 from harness.engine.judge import Judge
 from harness.engine.preparation import Preparation
 from harness.measure import accuracy, regression
-from harness.plan.cell import Model, ModelRef, Policy
+from harness.plan.cell import Cell, Model, ModelRef, Policy
 from harness.reference.golden import GoldenRunners
 from harness.reference.inputs import InputSet
-from tests.engine.fake import FakeDevice, option
+from tests.engine.fake import FakeDevice, model_of, option
 from tests.engine.farm import CPU, Farm, error, finish, outcomes, rows, wait
 
 TWO = "delegates: {one: {accelerator: cpu}, two: {accelerator: cpu, threads: 2}}\n"
@@ -68,6 +68,29 @@ def test_a_reference_device_that_fails_is_an_error_with_words(farm: Farm, act: o
     assert words in str(row["reason"])
     assert "farm::add[reference:cpu]" in str(row["reason"])
     assert error(row)["kind"] == "reference"
+
+
+def test_a_mistake_costs_no_measurement_that_only_waits_for_its_reference(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+    original = Preparation._compute
+
+    def compute(self: Preparation, cell: Cell) -> object:
+        wait(failed)
+        return original(self, cell)
+
+    monkeypatch.setattr(Preparation, "_compute", compute)
+
+    def act(device: FakeDevice, job: Job) -> str | None:
+        if model_of(job) == "add":
+            return None
+        failed.set()
+        return mistaken(device, job)
+
+    farm.device("phone", act)
+    found = outcomes(finish(farm.run("add", "mul", "sub")))
+    assert found == {"add[phone:cpu]": "PASS", "mul[phone:cpu]": "ERROR", "sub[phone:cpu]": "ERROR"}
 
 
 def test_cells_that_need_each_other_are_judged(farm: Farm) -> None:

@@ -120,7 +120,13 @@ def test_coverage_is_per_model_and_leaves_out_accepted_unsupported_cells(make_ce
 
 
 def test_reasons_name_a_few_cells(cells: Cells) -> None:
-    assert verdict.summarise(cells(*["ERROR"] * 7), 0.0, [])["reasons"] == ["7 ERROR: c0, c1, c2, c3, c4 and 2 more"]
+    summary = verdict.summarise(cells(*["ERROR"] * 7), 0.0, [])
+    assert summary["reasons"] == ["7 ERROR: c0, c1, c2, c3, c4 and 2 more", "nothing was measured"]
+
+
+def test_a_run_that_measured_nothing_is_incomplete(cells: Cells) -> None:
+    summary = verdict.summarise(cells("UNSUPPORTED", "UNSUPPORTED"), 0.0, [])
+    assert (summary["verdict"], summary["reasons"]) == ("INCOMPLETE", ["nothing was measured"])
 
 
 def test_a_cell_must_occur_once_and_have_an_outcome(cells: Cells) -> None:

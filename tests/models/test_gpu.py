@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from models.builder.ops import GPU_OPS
+from tests.drivers import swiftshader
 from tests.models.runtime import STAND_INS, Answers, error_of_range, path_of, random_inputs, run
 
 FULLY_DELEGATED = (*STAND_INS, *(f"ops/{name}" for name in GPU_OPS))
@@ -17,12 +15,13 @@ REFUSED = ("ops/squeeze", "ops/add_squeeze", "ops/arg_max_int64")
 @pytest.fixture(scope="module")
 def gpu_answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """Every model compiled for the GPU alone, in float32: that fails if one operator is left over."""
-    driver = os.environ.get("VK_ICD_FILENAMES", "")
-    if not driver or not Path(driver).is_file():
-        pytest.skip("needs a Vulkan driver: set VK_ICD_FILENAMES to its JSON file, for example SwiftShader's")
+    driver = swiftshader()
     models = {name: path_of(name) for name in (*FULLY_DELEGATED, *REFUSED)}
     inputs = {name: random_inputs(path, samples=1) for name, path in models.items()}
-    return run(tmp_path_factory.mktemp("gpu"), models, inputs, ("gpu",))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in driver.items():
+            patch.setenv(name, value)
+        return run(tmp_path_factory.mktemp("gpu"), models, inputs, ("gpu",))
 
 
 @pytest.mark.parametrize("name", FULLY_DELEGATED)

@@ -209,8 +209,17 @@ def test_a_finished_cell_takes_one_line_even_where_it_does_not_fit(screen: io.St
     progress.cell_finished(cell_row(outcome="ERROR", reason="a long story about a lost device"), 1, 1)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("[1/1] ERROR        blazeface_mlkit_v1")
+    assert lines[0].startswith("[1/1] ERROR        blazeface_…it_v1 pixel-8:gp")
     assert lines[0].endswith("…")
+
+
+def test_where_a_line_must_be_cut_its_figures_stay(screen: io.StringIO) -> None:
+    narrow = Console(file=screen, force_terminal=True, width=90, height=20, no_color=True, legacy_windows=False)
+    row = cell_row("mobilenet_v1_0.25_224_float_with_metadata", median_us=1000.0, speedup=4.2, of_range=2.6e-6)
+    LiveProgress(narrow, StillClock()).cell_finished(row, 1, 1)
+    (line,) = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue()).splitlines()
+    assert len(line) == 90
+    assert re.search(r"  mobilenet_v1…etadata pixel-8:gpu-fp16  \S+ ms  4.2x  0.00026% of range$", line)
 
 
 def test_more_busy_devices_than_lines_are_counted(console: Console) -> None:

@@ -15,6 +15,7 @@ from harness.clock import SystemClock
 from harness.devices.base import Job, JobOutput
 from harness.devices.local import LocalDevice, host_target
 from harness.lab.inventory import Inventory
+from harness.paths import cache_dir
 from harness.plan.cell import Cell, Delegate, Limits, ModelRef, Policy, Runs
 from harness.plan.tflite_file import describe
 from harness.reference.inputs import InputSet, make_inputs
@@ -76,6 +77,6 @@ def measured(model: str = "add") -> Measured:
     cell = cell_of(model, Delegate("cpu"))
     facts = facts_of(cell)
     job = DelegateBench({}).job(cell, facts)
-    folder = Path(tempfile.mkdtemp(prefix="harness-tests-"))
+    folder = Path(tempfile.mkdtemp(dir=cache_dir("measured")))
     output = LocalDevice("box", SystemClock()).execute(job, folder, 60.0, NoTurns())
     return Measured(cell, facts, job, output)

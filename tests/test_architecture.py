@@ -1,0 +1,181 @@
+"""Rules of docs/architecture.md that no single room can keep alone, checked on the source itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "harness"
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+BASE = {"errors", "clock", "paths", "yamlfile", "yamlmodel"}
+PLAIN = {"plan.cell", "plan.row"}
+LOW = {"lab", "plan"}
+MIDDLE = {"runners", "devices", "reference", "record"}
+TOP = {"session", "plugin", "cli"}
+
+# What each room may import beside itself, `BASE` and `PLAIN`: rooms, or single modules of one.
+ALLOWED: dict[str, set[str]] = {
+    **{key: set() for key in BASE | {"__init__"}},
+    "measure": set(),
+    **{key: set() for key in LOW},
+    **dict.fromkeys(MIDDLE, LOW | {"measure"}),
+    **dict.fromkeys(("engine", "report"), MIDDLE | LOW | {"measure"}),
+    **{key: {"engine", "report", *TOP, *MIDDLE, *LOW, "measure"} for key in TOP},
+}
+# A runner is told its job's shape and its platform by the seams of these two rooms.
+ALLOWED["runners"] = ALLOWED["runners"] | {"devices.base", "devices.local", "reference.inputs"}
+
+DRIVERS = {"adbutils", "tidevice", "tidevice3", "pymobiledevice3", "paramiko", "asyncssh", "fabric"}
+LONGEST = 450
+
+
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def room(module: str) -> str:
+    """The room of a module: engine for harness.engine.run, clock for harness.clock."""
+    return [*module.split("."), "__init__"][1]
+
+
+def imports(module: str) -> Iterator[str]:
+    """Every module that another one imports, deferred imports and those for types included."""
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            name = ".".join([*parents, *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{name}.{alias.name}"
+                yield inner if inner in MODULES else name
+
+
+def own_imports(module: str) -> Iterator[str]:
+    """Modules of this package that a module imports, as "room.module"."""
+    for name in imports(module):
+        if name == "harness" or name.startswith("harness."):
+            yield name.removeprefix("harness").removeprefix(".") or "__init__"
+
+
+def test_the_source_was_found() -> None:
+    assert {"harness", "harness.plugin", "harness.engine.engine", "harness.plan.cell"} <= set(MODULES)
+    assert "plan.cell" in set(own_imports("harness.engine.engine"))
+    assert "session.session" in set(own_imports("harness.plugin")), "deferred imports count"
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room(module) for module in MODULES} <= set(ALLOWED)
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_imports_run_one_way(name: str) -> None:
+    wrong = []
+    for module in MODULES:
+        if room(module) != name:
+            continue
+        for imported in own_imports(module):
+            target = imported.split(".")[0]
+            fine = target in BASE or imported in PLAIN or imported == "__init__"
+            fine = fine or (target == name and name not in BASE) or (name in BASE and target in BASE)
+            fine = fine or target in ALLOWED[name] or imported in ALLOWED[name]
+            if not fine:
+                wrong.append(f"{module} imports harness.{imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", sorted(f"harness.{name}" for name in PLAIN))
+def test_plain_data_needs_nothing_of_ours(module: str) -> None:
+    assert set(own_imports(module)) <= PLAIN
+
+
+def test_only_devices_know_how_to_reach_one() -> None:
+    found = {module for module in MODULES for name in imports(module) if name.split(".")[0] in DRIVERS}
+    assert {room(module) for module in found} <= {"devices"}
+
+
+def test_time_comes_from_the_clock() -> None:
+    """No module but harness.clock imports `time`, or asks datetime what time it is."""
+    wrong = []
+    for module in MODULES:
+        if module == "harness.clock":
+            continue
+        if "time" in set(imports(module)):
+            wrong.append(f"{module} imports time")
+        for node in ast.walk(tree(module)):
+            if not (isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}):
+                continue
+            owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            if owner in {"datetime", "date"}:
+                wrong.append(f"{module}:{node.lineno}: {owner}.{node.attr}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_command_line_prints() -> None:
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module in MODULES
+        if module != "harness.cli"
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"print", "pprint"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_files_can_be_read_in_one_sitting() -> None:
+    long = {path.name: count for path in MODULES.values() if (count := len(path.read_text().splitlines())) > LONGEST}
+    assert not long
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_the_plugin_costs_a_run_without_devices_nothing() -> None:
+    code = (
+        "import sys, pytest; before = set(sys.modules); import harness.plugin; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = {name for name in python(code).split() if name.split(".")[0] not in sys.stdlib_module_names}
+    assert loaded == {"harness", "harness.plugin"}
+
+
+def test_plain_data_and_measures_need_no_runtime() -> None:
+    heavy = {"ai_edge_litert", "tflite_runtime", "pytest", "rich", "jinja2", "pydantic", "yaml"}
+    rooms = [module for module in MODULES if room(module) == "measure" or module == "harness.plan.cell"]
+    code = f"import sys, importlib; [importlib.import_module(name) for name in {rooms}]; print(*sys.modules)"
+    assert not heavy & {name.split(".")[0] for name in python(code).split()}
+
+
+def test_nothing_happens_when_a_module_is_imported(tmp_path: Path) -> None:
+    """Importing everything writes no file, starts no thread and says nothing."""
+    names = [name for name in MODULES if name not in ("harness.plugin", "harness.reference.child")]
+    code = (
+        f"import sys, threading, importlib; sys.path.insert(0, {str(ROOT)!r}); "
+        f"[importlib.import_module(name) for name in {names}]; assert threading.active_count() == 1"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-B", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "HARNESS_CACHE": str(tmp_path / "cache")},
+        check=False,
+    )
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
