@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,21 +13,32 @@ from typing import Any, Protocol
 from harness.clock import Clock, iso
 from harness.devices.base import Device, DeviceError
 from harness.engine.preparation import Preparation
-from harness.engine.turns import MachineTurns
+from harness.engine.turns import Cancelled, MachineTurns
 from harness.errors import UsageError
+from harness.lab.lease import DeviceBusyError, leases
 from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, RoundResult
 from harness.runners.base import JobFacts, Runner, RunnerReport
 from harness.runners.runtimes import Runtimes
 
 ARTIFACTS = "artifacts"
+_POLL_SECONDS = 0.05
+_BUSY_SECONDS = 2.0  # two runs that take turns command by command are no news
 
 
 @dataclass
 class Slot:
-    """A device's place in the engine: how to reach it, and which machine it takes turns on."""
+    """A device's place in the engine.
+
+    Attributes:
+        device: how to reach it.
+        machine: what it takes turns on with the other devices of this run.
+        leases: what has to be held while a command runs, so that other runs on this computer keep away.
+        facts: None before it was reached.
+    """
 
     device: Device
     machine: str
+    leases: tuple[str, ...] = ()
     facts: Mapping[str, Any] | None = None
 
 
@@ -52,6 +63,7 @@ class LocalExecutor:
         controller: str | None,
         folder: Path,
         clock: Clock,
+        on_message: Callable[[str], None],
     ) -> None:
         """Bind what attempts need.
 
@@ -64,6 +76,7 @@ class LocalExecutor:
             controller: the controller's machine if timed work is done on it too, else None.
             folder: the report folder.
             clock: time.
+            on_message: told when another run is waited for.
         """
         self._slots = slots
         self._runners = runners
@@ -73,13 +86,14 @@ class LocalExecutor:
         self._controller = controller
         self._folder = folder
         self._clock = clock
+        self._on_message = on_message
 
     def run(self, cell: Cell, round_number: int, attempt: int, order: int) -> RoundResult:
         """Measure one round of a cell; every fault becomes a problem of the result."""
         slot = self._slots[cell.device]
         result = RoundResult(cell.id, round_number, attempt, order, iso(self._clock.now()), 0.0)
         began = self._clock.monotonic()
-        turns = _JobTurns(self._turns, slot.machine, self._controller, self._clock)
+        turns = _JobTurns(self._turns, slot, self._controller, self._clock, self._on_message)
         try:
             return self._attempt(cell, slot, result, turns)
         except DeviceError as error:
@@ -122,31 +136,64 @@ class LocalExecutor:
             artifacts=tuple(sorted(f"{relative}/{path.name}" for path in folder.iterdir())),
             adapter=report.adapter,
             adapter_software=report.adapter_software,
+            runner=report.runner,
+            runtime={"version": runtime.version, "sha256": runtime.sha256},
         )
 
 
 class _JobTurns:
     """The turns of one attempt, which remember how long they were waited for."""
 
-    def __init__(self, turns: MachineTurns, machine: str, controller: str | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        turns: MachineTurns,
+        slot: Slot,
+        controller: str | None,
+        clock: Clock,
+        on_message: Callable[[str], None],
+    ) -> None:
         self._turns = turns
-        self._machine = machine
+        self._slot = slot
         self._controller = controller
         self._clock = clock
+        self._on_message = on_message
         self.waited = 0.0
 
-    def command(self) -> AbstractContextManager[object]:
-        return self._waiting(self._turns.turn(self._machine))
-
-    def transfer(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._controller is None else self._waiting(self._turns.share(self._controller))
-
     @contextmanager
-    def _waiting(self, turn: AbstractContextManager[None]) -> Iterator[None]:
+    def command(self) -> Iterator[None]:
         began = self._clock.monotonic()
-        with turn:
+        with self._turns.turn(self._slot.machine), self._leases():
             self.waited += self._clock.monotonic() - began
             yield
+
+    @contextmanager
+    def transfer(self) -> Iterator[None]:
+        began = self._clock.monotonic()
+        with nullcontext() if self._controller is None else self._turns.share(self._controller):
+            self.waited += self._clock.monotonic() - began
+            yield
+
+    @contextmanager
+    def _leases(self) -> Iterator[None]:
+        """Hold the device against other runs; wait for one that has it, for as long as its command runs."""
+        held = leases(self._slot.leases, self._clock, "pytest --devices")
+        told, began = False, self._clock.monotonic()
+        while True:
+            try:
+                held.__enter__()
+                break
+            except DeviceBusyError as busy:
+                held = leases(self._slot.leases, self._clock, "pytest --devices")
+                if not told and self._clock.monotonic() - began > _BUSY_SECONDS:
+                    told = True
+                    self._on_message(f"{self._slot.device.name}: waiting: {busy}")
+            if self._turns.cancelled:
+                raise Cancelled(self._slot.machine)
+            self._clock.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
 
 
 def slug(cell_id: str) -> str:

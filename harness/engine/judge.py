@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
 
 from harness.engine.preparation import Preparation
+from harness.engine.rows import last_measured, latency_row, new_row, set_judgement, set_problem
+from harness.engine.tensors import load_samples
 from harness.measure import accuracy, gates, latency, regression
-from harness.plan.cell import (
-    Cell,
-    Delegation,
-    ErrorClass,
-    Measurement,
-    Outcome,
-    OutputFile,
-    Problem,
-    RoundResult,
-    cell_id,
-)
-from harness.plan.row import (
-    AccuracyRow,
-    AttemptRow,
-    CellRow,
-    DelegationRow,
-    LatencyRow,
-    ReferenceRow,
-    RoundRow,
-    RunnerRow,
-    SpeedupRow,
-)
+from harness.plan.cell import Cell, ErrorClass, Measurement, Outcome, OutputFile, Problem, RoundResult, cell_id
+from harness.plan.row import AccuracyRow, CellRow, ReferenceRow, SpeedupRow
 from harness.reference.golden import Golden
 from harness.reference.inputs import InputSet
-
-Arrays = list[list[npt.NDArray[Any]]]
 
 _INCOMPLETE = "not all rounds were measured"
 
@@ -112,7 +87,7 @@ class Judge:
         row["accuracy"] = rows
         row["speedup"] = fastest_speedup(row, self._partner_rows(cell))
         if problem is not None:
-            _set_problem(row, problem)
+            set_problem(row, problem)
         else:
             self._apply_gates(cell, row)
         return self._keep(cell, row, rounds, reference)
@@ -122,14 +97,14 @@ class Judge:
         row = self._timed_row(cell, rounds)
         if row["latency"] is not None:
             row["validity"] = {"void": True, "reasons": [_INCOMPLETE]}
-        _set_problem(row, problem)
+        set_problem(row, problem)
         self._compare_with_baseline(row)
         return self._keep(cell, row, rounds)
 
     def faulty(self, cell: Cell, rounds: Sequence[RoundResult], problem: Problem) -> CellResult:
         """The result of a cell that the harness failed to judge: as little as possible is done for it."""
-        row = self._row(cell, rounds)
-        _set_problem(row, problem)
+        row = new_row(cell, rounds, self._inputs_sha256(cell))
+        set_problem(row, problem)
         return self._keep(cell, row, rounds)
 
     def _keep(
@@ -137,7 +112,7 @@ class Judge:
     ) -> CellResult:
         prepared = self._preparation.settled(cell)
         inputs = prepared.inputs if prepared else None
-        result = CellResult(cell, row, tuple(rounds), _last_measured(rounds), reference, inputs)
+        result = CellResult(cell, row, tuple(rounds), last_measured(rounds), reference, inputs)
         self.results[cell.id] = result
         self._measured.setdefault(cell.id, result.rounds)
         return result
@@ -172,7 +147,7 @@ class Judge:
                 raise _NoReference(golden)
             return golden.outputs, golden.row()
         rounds = self._measured.get(other, ())
-        measurement = _last_measured(rounds)
+        measurement = last_measured(rounds)
         if measurement is None:
             raise _NoReference(self._no_outputs(other, rounds))
         device, delegate = self._planned[other].device, self._planned[other].delegate
@@ -180,7 +155,7 @@ class Judge:
         return measurement.outputs, {
             "kind": kind,
             "device": device,
-            "runtime": measurement.runtime.get("version"),
+            "runtime": rounds[-1].runtime.get("version"),
             "kernels": delegate.kernels,
             "fallback_reason": None,
         }
@@ -211,10 +186,10 @@ class Judge:
     def _apply_gates(self, cell: Cell, row: CellRow) -> None:
         figures = gates.figures(row["accuracy"], row["latency"], row["delegation"], row["memory"], row["speedup"])
         row["gates"] = gates.judge(cell.gates, figures)
-        _set_judgement(row, gates.outcome(row["gates"]))
+        set_judgement(row, gates.outcome(row["gates"]))
         if self._baseline and row["error"] is None:
             self._compare_with_baseline(row)
-            _set_judgement(row, gates.outcome(row["gates"]))
+            set_judgement(row, gates.outcome(row["gates"]))
 
     def _compare_with_baseline(self, row: CellRow) -> None:
         if self._baseline:
@@ -224,51 +199,14 @@ class Judge:
                 row["gates"] += comparison.gate_rows()
 
     def _timed_row(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellRow:
-        row = self._row(cell, rounds)
+        row = new_row(cell, rounds, self._inputs_sha256(cell))
         measured = [result for result in rounds if result.measurement is not None]
-        row["latency"] = _latency(measured) if measured else None
+        row["latency"] = latency_row(measured) if measured else None
         return row
 
-    def _row(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellRow:
-        measurement = _last_measured(rounds)
+    def _inputs_sha256(self, cell: Cell) -> str | None:
         prepared = self._preparation.settled(cell)
-        inputs = prepared.inputs.sha256 if prepared and prepared.inputs else None
-        peaks = [r.measurement.peak_rss_bytes for r in rounds if r.measurement and r.measurement.peak_rss_bytes]
-        return {
-            "id": cell.id,
-            "role": cell.role,
-            "device": cell.device,
-            "unit": None,
-            "model": cell.model.name,
-            "delegate": cell.delegate.name,
-            "outcome": Outcome.PASS.value,
-            "reason": None,
-            "error": None,
-            "from_run": None,
-            "inputs_sha256": inputs,
-            "latency": None,
-            "speedup": None,
-            "accuracy": [],
-            "delegation": _delegation(measurement.delegation) if measurement else None,
-            "memory": {"peak_rss_bytes": max(peaks)} if peaks else None,
-            "energy": None,
-            "sustained": None,
-            "compatibility": None,
-            "localisation": None,
-            "artifacts": [path for result in rounds for path in result.artifacts],
-            "validity": {"void": False, "reasons": []},
-            "notes": list(measurement.notes) if measurement else [],
-            "regression": None,
-            "device_state": {"before": dict(rounds[0].state_before), "after": dict(rounds[-1].state_after)}
-            if rounds
-            else None,
-            "gates": [],
-            "runner": _runner(measurement) if measurement else None,
-            "runtime": {"version": measurement.runtime.get("version"), "sha256": measurement.runtime.get("sha256")}
-            if measurement
-            else None,
-            "attempts": [_attempt(result) for result in rounds],
-        }
+        return prepared.inputs.sha256 if prepared and prepared.inputs else None
 
 
 class _NoReference(Exception):
@@ -304,103 +242,3 @@ def fastest_speedup(row: CellRow, others: Sequence[CellRow]) -> SpeedupRow | Non
 
 def _median(row: CellRow) -> float:
     return row["latency"]["median_us"] if row["latency"] else float("inf")
-
-
-def _latency(measured: Sequence[RoundResult]) -> LatencyRow:
-    rounds: list[RoundRow] = []
-    first: Measurement | None = None
-    for result in measured:
-        if result.measurement is None:
-            continue
-        first = first or result.measurement
-        rounds.append(
-            {
-                "round": result.round,
-                "order": result.order,
-                "started": result.started,
-                "samples_us": list(result.measurement.samples_us),
-                "device_state": dict(result.state_before),
-            }
-        )
-    if first is None:
-        raise ValueError("nothing was measured")
-    return latency.summarise(rounds, first.scope, first.init_us, first.first_us, first.start)
-
-
-def load_samples(outputs: Sequence[OutputFile]) -> Arrays:
-    """Output files as arrays, per sample and output, in order."""
-    samples: Arrays = []
-    for file in sorted(outputs, key=lambda output: (output.sample, output.index)):
-        if file.sample == len(samples):
-            samples.append([])
-        samples[file.sample].append(_load(file))
-    return samples
-
-
-def _load(file: OutputFile) -> npt.NDArray[Any]:
-    """One output tensor as an array. Raises ValueError for a type that numpy cannot hold."""
-    if file.dtype == "bfloat16":
-        import ml_dtypes
-
-        dtype: npt.DTypeLike = ml_dtypes.bfloat16
-    else:
-        try:
-            dtype = np.dtype(file.dtype)
-        except TypeError:
-            raise ValueError(f"output '{file.name}' has type {file.dtype}") from None
-    return np.fromfile(Path(file.path), dtype=dtype).reshape(file.shape)
-
-
-def _last_measured(rounds: Sequence[RoundResult]) -> Measurement | None:
-    return next((result.measurement for result in reversed(rounds) if result.measurement is not None), None)
-
-
-def _set_judgement(row: CellRow, judgement: gates.Judgement) -> None:
-    row["outcome"], row["reason"] = judgement.outcome.value, judgement.reason
-    if judgement.error_class is not None:
-        row["error"] = {"class": judgement.error_class.value, "kind": "gate_unset", "signal": None, "stage": None}
-
-
-def _set_problem(row: CellRow, problem: Problem) -> None:
-    row["outcome"], row["reason"] = problem.outcome.value, problem.reason
-    if problem.outcome in (Outcome.ERROR, Outcome.TIMEOUT):
-        row["error"] = {
-            "class": (problem.error_class or ErrorClass.RUNNER).value,
-            "kind": problem.kind,
-            "signal": problem.signal,
-            "stage": problem.stage,
-        }
-    if problem.unsupported_ops and row["delegation"] is None:
-        row["delegation"] = _delegation(
-            Delegation(unsupported_ops=problem.unsupported_ops, evidence="the accelerator names what it refuses")
-        )
-
-
-def _delegation(delegation: Delegation) -> DelegationRow:
-    fields = asdict(delegation)
-    fields["unsupported_ops"] = list(delegation.unsupported_ops)
-    row: DelegationRow = fields  # type: ignore[assignment]
-    return row
-
-
-def _runner(measurement: Measurement) -> RunnerRow:
-    facts = measurement.runner
-    return {
-        "name": facts.get("name") or "unknown",
-        "context": facts.get("context") or "shell",
-        "version": facts.get("version"),
-        "sha256": facts.get("sha256"),
-        "command": facts.get("command"),
-    }
-
-
-def _attempt(result: RoundResult) -> AttemptRow:
-    return {
-        "round": result.round,
-        "number": result.attempt,
-        "outcome": result.problem.outcome.value if result.problem else "MEASURED",
-        "reason": result.problem.reason if result.problem else None,
-        "started": result.started,
-        "seconds": round(result.seconds, 3),
-        "transfer_bytes": result.transfer_bytes,
-    }

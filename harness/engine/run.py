@@ -20,6 +20,7 @@ from harness.engine.preparation import Preparation
 from harness.engine.turns import MachineTurns
 from harness.errors import UsageError
 from harness.lab.inventory import Inventory
+from harness.lab.lease import lease_keys
 from harness.lab.spec import DeviceSpec
 from harness.plan.cell import Cell, Outcome
 from harness.plan.row import CellRow, Matrix, RunRow
@@ -77,7 +78,9 @@ class Run:
         heard = Heard(listener)
         used = {cell.device for cell in cells}
         self._slots = {
-            name: Slot(opener(spec, clock), machine_of(spec)) for name, spec in specs.items() if name in used
+            name: Slot(opener(spec, clock), machine_of(spec), lease_keys(spec, machine_name()))
+            for name, spec in specs.items()
+            if name in used
         }
         self._runtimes = Runtimes(lab, host_target())
         self._runners = {DelegateBench.name: DelegateBench(lab.runners.get(DelegateBench.name, {}))}
@@ -99,6 +102,7 @@ class Run:
             controller=controller,
             folder=folder,
             clock=clock,
+            on_message=heard.message,
         )
         self._judge = Judge(self._preparation, {cell.id: cell for cell in cells}, baseline)
         self._journal = Journal(folder)

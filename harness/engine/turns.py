@@ -48,6 +48,11 @@ class MachineTurns:
         """
         return Reservation(self, machine, self._queue(machine, _Ticket(alone=False, first=True)))
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled."""
+        return self._cancelled
+
     def cancel(self) -> None:
         """Make everyone who waits, now or later, stop waiting."""
         with self._changed:

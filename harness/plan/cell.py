@@ -379,8 +379,6 @@ class Measurement:
         repeatable: whether the last timed run's outputs equal the first run's, byte for byte; None when unknown.
         delegation: where the nodes ran.
         peak_rss_bytes: of the runner's process.
-        runner: {"name", "context", "version", "sha256", "command"}.
-        runtime: {"version", "sha256"}.
         notes: anything a reader should know.
     """
 
@@ -396,8 +394,6 @@ class Measurement:
     repeatable: bool | None = None
     delegation: Delegation = field(default_factory=Delegation)
     peak_rss_bytes: int | None = None
-    runner: Mapping[str, str | None] = field(default_factory=dict)
-    runtime: Mapping[str, str | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -418,6 +414,8 @@ class RoundResult:
         artifacts: paths relative to the report folder.
         adapter: GPU adapter as the runtime named it during this attempt.
         adapter_software: whether that adapter is a software one; None when unknown.
+        runner: {"name", "context", "version", "sha256", "command"} of the program that ran; empty if none did.
+        runtime: {"version", "sha256"} of the libraries that it loaded.
     """
 
     cell: str
@@ -434,3 +432,5 @@ class RoundResult:
     artifacts: tuple[str, ...] = ()
     adapter: str | None = None
     adapter_software: bool | None = None
+    runner: Mapping[str, str | None] = field(default_factory=dict)
+    runtime: Mapping[str, str | None] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -33,12 +34,29 @@ class JobFacts:
 
 @dataclass(frozen=True)
 class RunnerReport:
-    """What a runner's record says: a measurement or a problem, and the adapter it named in either case."""
+    """What a runner's record says: a measurement or a problem, and in either case who ran and what it named.
 
-    measurement: Measurement | None
-    problem: Problem | None
+    Attributes:
+        result: the measurement, or why there is none.
+        runner: {"name", "context", "version", "sha256", "command"}.
+        adapter: GPU adapter as the runtime named it.
+        adapter_software: whether that is a software one; None when unknown.
+    """
+
+    result: Measurement | Problem
+    runner: Mapping[str, str | None]
     adapter: str | None = None
     adapter_software: bool | None = None
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """The result, if it is a measurement."""
+        return self.result if isinstance(self.result, Measurement) else None
+
+    @property
+    def problem(self) -> Problem | None:
+        """The result, if it is a problem."""
+        return self.result if isinstance(self.result, Problem) else None
 
 
 class Runner(Protocol):

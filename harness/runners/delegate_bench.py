@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import secrets
 import threading
 import zlib
@@ -85,64 +86,23 @@ class DelegateBench:
     def report(self, cell: Cell, job: Job, facts: JobFacts, output: JobOutput) -> RunnerReport:
         """What the output says: a measurement only if the whole record arrived."""
         record = _read_record(job, output)
+        runner = {
+            "name": self.name,
+            "context": cell.delegate.context,
+            "version": None if isinstance(record, Problem) else str(record.get("tool_version")),
+            "sha256": self._file(facts.target).sha256,
+            "command": job.command_line,
+        }
         if isinstance(record, Problem):
-            return RunnerReport(None, record)
+            return RunnerReport(record, runner)
         adapter = _adapter_name(record.get("adapter"))
         kind = str(record.get("adapter_type") or "")
         software = None if adapter is None else "CPU" in kind or "Software" in kind
         try:
-            if record.get("status") != "ok":
-                problem = problem_of(record, cell.delegate)
-                return RunnerReport(None, problem, adapter, software)
-            if output.exit_code != 0:
-                problem = _broken(f"wrote an 'ok' result but ended with exit code {output.exit_code}")
-                return RunnerReport(None, problem, adapter, software)
-            outputs = _outputs(record, output.folder, facts)
-            if isinstance(outputs, Problem):
-                return RunnerReport(None, outputs, adapter, software)
-            delegation = _delegation(record, cell)
-            if isinstance(delegation, Problem):
-                return RunnerReport(None, delegation, adapter, software)
-            measurement = replace(self._measurement(cell, job, facts, record), outputs=outputs, delegation=delegation)
+            result = _result(cell, facts, record, output)
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            return RunnerReport(None, _broken(f"wrote a result that cannot be read ({error!r})"), adapter, software)
-        return RunnerReport(measurement, None, adapter, software)
-
-    def _measurement(self, cell: Cell, job: Job, facts: JobFacts, record: Mapping[str, Any]) -> Measurement:
-        invoke = _times(record["invoke_us"])
-        read = _times(record["read_us"])
-        if len(invoke) != len(read) or not invoke:
-            raise ValueError(f"{len(invoke)} invoke times and {len(read)} read times")
-        first = record["samples"][0]
-        stages = ("dlopen_us", "environment_us", "load_us", "compile_us", "buffers_us")
-        notes = list(facts.model.notes)
-        if record["runs_stride"] > 1:
-            notes.append(f"{record['runs_total']} runs were timed; every {record['runs_stride']}th is kept")
-        repeatable = record.get("outputs_repeatable")
-        if repeatable is False:
-            notes.append("the same input gave other outputs after the timed runs than in the first run")
-        return Measurement(
-            samples_us=tuple(a + b for a, b in zip(invoke, read, strict=True)),
-            invoke_us=invoke,
-            read_us=read,
-            init_us=sum(float(record[stage]) for stage in stages),
-            first_us=float(first["invoke_us"]) + float(first["read_us"]),
-            warmup_us=tuple(
-                float(a) + float(b) for a, b in zip(record["warmup_invoke_us"], record["warmup_read_us"], strict=True)
-            ),
-            start=cell.delegate.start,
-            repeatable=repeatable,
-            peak_rss_bytes=record.get("peak_rss_bytes"),
-            runner={
-                "name": self.name,
-                "context": cell.delegate.context,
-                "version": record.get("tool_version"),
-                "sha256": self._file(facts.target).sha256,
-                "command": job.command_line,
-            },
-            runtime={"version": facts.runtime.version, "sha256": facts.runtime.sha256},
-            notes=tuple(notes),
-        )
+            result = _broken(f"wrote a result that cannot be read ({error!r})")
+        return RunnerReport(result, runner, adapter, software)
 
     def _file(self, target: str) -> JobFile:
         with self._lock:
@@ -225,11 +185,54 @@ def _broken(what: str) -> Problem:
 
 
 def _times(values: Sequence[Any]) -> tuple[float, ...]:
-    times = tuple(float(value) for value in values)
-    wrong = [time for time in times if not (math.isfinite(time) and time >= 0)]
-    if wrong:
-        raise ValueError(f"a time of {wrong[0]} us")
+    times = tuple(map(float, values))
+    # The sum of thousands of times is finite exactly if each of them is; asking one by one costs more than it finds.
+    if times and not (math.isfinite(sum(times)) and min(times) >= 0):
+        raise ValueError("a time that is negative or not finite")
     return times
+
+
+def _result(cell: Cell, facts: JobFacts, record: Mapping[str, Any], output: JobOutput) -> Measurement | Problem:
+    if record.get("status") != "ok":
+        return problem_of(record, cell.delegate)
+    if output.exit_code != 0:
+        return _broken(f"wrote an 'ok' result but ended with exit code {output.exit_code}")
+    outputs = _outputs(record, output.folder, facts)
+    delegation = _delegation(record, cell)
+    if isinstance(outputs, Problem):
+        return outputs
+    if isinstance(delegation, Problem):
+        return delegation
+    return replace(_measurement(cell, facts, record), outputs=outputs, delegation=delegation)
+
+
+def _measurement(cell: Cell, facts: JobFacts, record: Mapping[str, Any]) -> Measurement:
+    invoke = _times(record["invoke_us"])
+    read = _times(record["read_us"])
+    if len(invoke) != len(read) or not invoke:
+        raise ValueError(f"{len(invoke)} invoke times and {len(read)} read times")
+    first = record["samples"][0]
+    stages = ("dlopen_us", "environment_us", "load_us", "compile_us", "buffers_us")
+    notes = list(facts.model.notes)
+    if record["runs_stride"] > 1:
+        notes.append(f"{record['runs_total']} runs were timed; every {record['runs_stride']}th is kept")
+    repeatable = record.get("outputs_repeatable")
+    if repeatable is False:
+        notes.append("the same input gave other outputs after the timed runs than in the first run")
+    return Measurement(
+        samples_us=tuple(map(operator.add, invoke, read)),
+        invoke_us=invoke,
+        read_us=read,
+        init_us=sum(float(record[stage]) for stage in stages),
+        first_us=float(first["invoke_us"]) + float(first["read_us"]),
+        warmup_us=tuple(
+            float(a) + float(b) for a, b in zip(record["warmup_invoke_us"], record["warmup_read_us"], strict=True)
+        ),
+        start=cell.delegate.start,
+        repeatable=repeatable,
+        peak_rss_bytes=record.get("peak_rss_bytes"),
+        notes=tuple(notes),
+    )
 
 
 def _outputs(record: Mapping[str, Any], folder: Path, facts: JobFacts) -> tuple[OutputFile, ...] | Problem:

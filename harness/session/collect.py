@@ -50,10 +50,11 @@ class SuiteFile(pytest.File):
             self.lab.collection_errors.append(str(error))
             return
         self.lab.add_cells(cells)
+        file = self.nodeid
         for cell in cells:
             name = f"{cell.model.name}[{cell.device}:{cell.delegate.name}]"
             # Given as text, or pytest 9.2 takes the bracket for a part of the name, and --lf finds nothing.
-            yield CellItem.from_parent(self, name=name, nodeid=f"{self.nodeid}::{name}", cell=cell, lab=self.lab)
+            yield CellItem.from_parent(self, name=name, nodeid=f"{file}::{name}", cell=cell, lab=self.lab)
 
 
 class CellItem(pytest.Item):

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from harness.engine.judge import CellResult, load_samples
+from harness.engine.judge import CellResult
+from harness.engine.tensors import load_samples
 from harness.errors import UsageError
 from harness.plan.cell import Cell, Outcome
 from harness.plan.expand import expand

@@ -190,6 +190,8 @@ class LabSession:
         option = session.config.option
         if session.testsfailed and not option.continue_on_collection_errors:
             raise session.Interrupted(f"{session.testsfailed} errors during collection")
+        if option.collectonly or option.setuponly or option.setupplan:
+            return None  # nothing to measure: pytest's own loop
         waiting: dict[str, list[pytest.Item]] = {}
         others: list[pytest.Item] = []
         for item in session.items:
@@ -200,9 +202,8 @@ class LabSession:
                 waiting.setdefault(wanted.id, []).append(item)
             if isinstance(item, CellItem):
                 self._shown.add(item.nodeid)
-        plan_only = option.collectonly or option.setuponly or option.setupplan
-        if plan_only or not waiting:
-            return None  # nothing to measure: pytest's own loop
+        if not waiting:
+            return None
         from harness.session.measuring import Measuring
 
         self._measuring = Measuring(self, [self._known[name] for name in waiting], list(self._known.values()))

@@ -29,7 +29,8 @@ def path(tmp_path: Path) -> Path:
 def test_what_was_written_is_read_back(path: Path) -> None:
     output = OutputFile(0, 0, "out", "float32", (1, 4), str(path), 16, "00ff00ff")
     measured = result(
-        measurement=Measurement((1.5, 2.5), outputs=(output,), runner={"name": "delegate_bench"}),
+        measurement=Measurement((1.5, 2.5), outputs=(output,)),
+        runner={"name": "delegate_bench"},
         state_before={"temperature_c": 31.5},
     )
     failed = result(2, problem=Problem(Outcome.ERROR, "the cable fell out", ErrorClass.DEVICE, "device"))

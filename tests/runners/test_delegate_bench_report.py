@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.devices.base import JobOutput
-from harness.engine.judge import load_samples
+from harness.engine.tensors import load_samples
 from harness.plan.cell import Delegate, ErrorClass, Outcome, Problem
 from harness.runners.base import RunnerReport
 from harness.runners.delegate_bench import RESULT, DelegateBench
@@ -82,11 +82,10 @@ def test_a_real_record_is_a_measurement(doctor: Doctor) -> None:
     assert found.peak_rss_bytes > 1 << 20
     assert found.repeatable is True
     assert found.delegation.nodes_total == found.delegation.nodes_delegated == 1
-    assert found.runner["name"] == "delegate_bench"
-    assert found.runner["sha256"] == doctor.real.job.files[0].sha256
-    assert "--accelerator cpu" in str(found.runner["command"])
-    assert doctor.real.job.id in str(found.runner["command"])
-    assert found.runtime["sha256"] == doctor.real.facts.runtime.sha256
+    assert report.runner["name"] == "delegate_bench"
+    assert report.runner["sha256"] == doctor.real.job.files[0].sha256
+    assert "--accelerator cpu" in str(report.runner["command"])
+    assert doctor.real.job.id in str(report.runner["command"])
     samples = load_samples(found.outputs)
     assert len(samples) == 3
     assert samples[0][0].shape == doctor.real.facts.model.outputs[0].shape

@@ -122,6 +122,7 @@ def test_a_runner_that_misbehaves(lab: Lab, fault: str) -> None:
     assert words in cell["reason"]
     assert cell["error"]["class"] == "runner"
     assert len(cell["attempts"]) == 1  # a runner's fault is never retried
+    assert cell["runner"]["command"].startswith("delegate_bench --lib ")  # to be run by hand
 
 
 def test_an_unwritable_report_folder_is_a_usage_error(lab: Lab) -> None:
