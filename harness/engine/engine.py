@@ -22,6 +22,7 @@ from harness.engine.turns import Cancelled, MachineTurns
 from harness.plan.cell import Cell, Outcome, Problem, RoundResult
 from harness.record.journal import Journal, JournalError
 
+_CANCEL_SECONDS = 5.0
 _NOBODY = "(the controller, which measures nothing itself)"
 
 
@@ -139,8 +140,12 @@ class Engine:
                 self._stop_reason = reason
         self._turns.cancel()
         self._preparation.cancel()
-        for slot in self._slots.values():
-            slot.device.cancel()
+        # All at once: a job is given a moment to end by itself, and a lab has hundreds of devices.
+        ending = [threading.Thread(target=slot.device.cancel, daemon=True) for slot in self._slots.values()]
+        for thread in ending:
+            thread.start()
+        for thread in ending:
+            thread.join(_CANCEL_SECONDS)
         with self._lock:
             waiting = [progress for line in self._waiting.values() for progress in line.values()]
         self._settle(waiting)  # their devices' threads may have ended already; the others settle their own
