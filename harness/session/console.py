@@ -72,7 +72,12 @@ class SessionConsole:
             colour = self._surface.colour
             console = Console(file=self._stream, no_color=not colour, color_system="auto" if colour else None)
             return LiveProgress(console, clock)
-        return PlainProgress(self._reporter.write_line, self._surface.unicode)
+        return PlainProgress(self._write_line, self._surface.unicode)
+
+    def _write_line(self, text: str) -> None:
+        """A line that is seen at once: where the output is no terminal, it would wait in a buffer."""
+        self._reporter.write_line(text)
+        self._stream.flush()
 
 
 class _Teller(Listener):
