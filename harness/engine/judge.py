@@ -9,11 +9,16 @@ from harness.engine.preparation import Preparation
 from harness.engine.rows import last_measured, latency_row, new_row, set_judgement, set_problem
 from harness.engine.tensors import load_samples
 from harness.measure import accuracy, gates, latency, regression
+from harness.measure.metrics import METRICS
 from harness.plan.cell import Cell, ErrorClass, Measurement, Outcome, OutputFile, Problem, RoundResult, cell_id
 from harness.plan.row import AccuracyRow, CellRow, ReferenceRow, SpeedupRow
 from harness.reference.golden import Golden
 from harness.reference.inputs import InputSet
 
+_ROUNDING = (
+    "the model is quantised, and reference kernels round otherwise than a device's: allow more, or compare other "
+    "delegates with this CPU (`reference: same_device_cpu`)"
+)
 _INCOMPLETE = "not all rounds were measured"
 
 
@@ -187,9 +192,21 @@ class Judge:
         figures = gates.figures(row["accuracy"], row["latency"], row["delegation"], row["memory"], row["speedup"])
         row["gates"] = gates.judge(cell.gates, figures)
         set_judgement(row, gates.outcome(row["gates"]))
+        if row["outcome"] == Outcome.FAIL.value and self._rounds_otherwise(cell, row):
+            row["notes"].append(_ROUNDING)
         if self._baseline and row["error"] is None:
             self._compare_with_baseline(row)
             set_judgement(row, gates.outcome(row["gates"]))
+
+    def _rounds_otherwise(self, cell: Cell, row: CellRow) -> bool:
+        """Whether a CPU may be off only because reference kernels round quantised models in another way."""
+        prepared = self._preparation.settled(cell)
+        by_reference_kernels = any(one["reference"]["kernels"] == "reference" for one in row["accuracy"])
+        failed = [METRICS.get(gate["gate"]) for gate in row["gates"] if gate["verdict"] == "FAIL"]
+        if not any(metric and metric.where.startswith("accuracy") for metric in failed):
+            return False
+        on_cpu = cell.delegate.accelerator == "cpu"
+        return on_cpu and by_reference_kernels and prepared is not None and prepared.model.quantized
 
     def _compare_with_baseline(self, row: CellRow) -> None:
         if self._baseline:

@@ -253,6 +253,7 @@ class Model:
         signatures: keys of all signatures; most old files have none.
         signature: the key that is run; None when the file has no signatures.
         hybrid: dynamic-range quantised (integer weights, float arithmetic around them).
+        quantized: computes in integers, so that kernels may differ by some steps.
         stateful: has variable tensors: outputs change from call to call.
         notes: things a reader of the report should know.
         problem: set when the file cannot be used at all (missing, truncated, not TFLite): ERROR, class model.
@@ -268,6 +269,7 @@ class Model:
     signatures: tuple[str, ...] = ()
     signature: str | None = None
     hybrid: bool = False
+    quantized: bool = False
     stateful: bool = False
     notes: tuple[str, ...] = ()
     problem: Problem | None = None

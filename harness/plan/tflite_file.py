@@ -55,6 +55,7 @@ _WEIGHTED_OPS = frozenset(
     }
 )
 _WEIGHT_DTYPES = frozenset({"int8", "uint8", "int4", "uint4", "int2"})
+_INTEGER_DTYPES = frozenset({"int8", "uint8", "int16"})
 
 
 class _Refused(Exception):
@@ -164,6 +165,7 @@ def _parse(ref: ModelRef, data: bytes, digest: str) -> Model:
         signatures=tuple(signature.key for signature in signatures),
         signature=chosen.key if chosen else None,
         hybrid=graphs.hybrid,
+        quantized=graphs.quantized,
         stateful=graphs.stateful,
         notes=notes,
     )
@@ -211,6 +213,7 @@ class _Graphs:
             self._codes.append((_text(code.CustomCode()) or name if name == "CUSTOM" else name, code.Version()))
         self._counts: Counter[tuple[str, int]] = Counter()
         self.hybrid = False
+        self.quantized = False
         self.stateful = False
 
     def walk(self, subgraph: tfl.SubGraph) -> None:
@@ -231,6 +234,7 @@ class _Graphs:
             if not all(-1 <= index < len(dtypes) for index in inputs + outputs):
                 raise _Refused(f"is damaged: node {i} ({name}) refers to a tensor that is not there")
             self.stateful |= name in _VARIABLE_OPS
+            self.quantized |= name in _WEIGHTED_OPS and bool(outputs) and dtypes[outputs[0]] in _INTEGER_DTYPES
             if name in _WEIGHTED_OPS and outputs and dtypes[outputs[0]] == "float32":
                 self.hybrid |= any(index >= 0 and dtypes[index] in _WEIGHT_DTYPES for index in inputs)
 

@@ -107,6 +107,7 @@ def failure_text(result: CellResult, folder: Path | None) -> str:
     for attempt in row["attempts"]:
         if attempt["reason"] and attempt["reason"] != row["reason"]:
             lines.append(f"round {attempt['round']}, attempt {attempt['number']}: {attempt['reason']}")
+    lines += [f"note: {note}" for note in row["notes"]]
     if row["runner"] and row["runner"]["command"]:
         lines.append(f"command: {row['runner']['command']}")
     kept = [Path(path) for path in row["artifacts"] if path.endswith((".json", ".log"))]

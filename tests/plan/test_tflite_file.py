@@ -153,6 +153,13 @@ class TestFacts:
         assert {"CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"} <= {count.name for count in model.ops}
         assert (model.hybrid, model.stateful, model.notes) == (False, False, ())
 
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [("ops/conv_2d", False), ("ops/conv_2d_uint8", True), ("ops/fully_connected_hybrid", False)],
+    )
+    def test_quantised_models(self, name: str, expected: bool) -> None:
+        assert read(ours(name)).quantized is expected
+
     def test_the_most_frequent_operation_comes_first(self) -> None:
         counts = [count.count for count in read(ours("face_contour")).ops]
         assert counts == sorted(counts, reverse=True)

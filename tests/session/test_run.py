@@ -191,3 +191,12 @@ def test_junit_xml_has_the_numbers_as_properties(lab: Lab) -> None:
     text = (lab.path / "out.xml").read_text()
     assert 'name="median_us"' in text
     assert 'name="outcome" value="PASS"' in text
+
+
+def test_a_quantised_model_that_fails_on_the_cpu_says_what_may_be_the_matter(lab: Lab) -> None:
+    lab.models("conv_2d_uint8", "conv_2d")
+    delegates = "delegates:\n  cpu: {accelerator: cpu}\n  slow: {accelerator: cpu}\n"
+    lab.suite("gates: {cpu: {max_abs: -1}, slow: {median_us: 1.0e-6}}\n", delegates=delegates)
+    lab.inline()
+    notes = {f"{cell['model']}:{cell['delegate']}": " ".join(cell["notes"]) for cell in lab.matrix["cells"]}
+    assert {name for name, text in notes.items() if "same_device_cpu" in text} == {"conv_2d_uint8:cpu"}
