@@ -7,7 +7,6 @@ printed as well and has a goal of its own: 25 ms, everything that the pytest pro
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -50,12 +49,10 @@ def main() -> None:
         lines = [f"mkdir o{n}\n{bare_line(cell, f'o{n}')} > /dev/null" for n, cell in enumerate(cells)]
         (work / "loop.sh").write_text("set -e\n" + "\n".join(lines) + "\n")
         bare = timed(["sh", "loop.sh"], work)
-    print(f"{count} cells: harness {ours:.2f} s, shell loop {bare:.2f} s")
-    verdict = "met" if cpu_ms <= CPU_GOAL_MS else "missed"
-    print(f"controller: {cpu_ms:.1f} ms of CPU time per cell (goal <= {CPU_GOAL_MS:g} ms: {verdict})")
-    if cpu_ms > CPU_GOAL_MS:
-        print(f"overhead: {ours / bare:.3f} (goal <= 1.1)")
-        sys.exit(1)
+    print(f"{count} cells: harness {ours:.2f} s, shell loop {bare:.2f} s: ratio {ours / bare:.3f} (goal <= 1.1)")
+    print(f"controller: {cpu_ms:.1f} ms of CPU time per cell (goal <= {CPU_GOAL_MS:g} ms)")
+    if cpu_ms > CPU_GOAL_MS:  # the figure that misses its goal comes last
+        conclude("overhead_cpu", cpu_ms, CPU_GOAL_MS, "ms")
     conclude("overhead", ours / bare, 1.10)
 
 

@@ -19,6 +19,7 @@ from harness.devices.base import DeviceError, Job, JobOutput, JobPath, Turns
 from harness.plan.cell import ErrorClass
 
 _TEXT_KEPT = 64 << 10
+_DEATH_SECONDS = 30.0
 _KILL_GRACE = 2.0
 
 
@@ -50,7 +51,12 @@ class LocalDevice:
         self._cancelled = False
 
     def connect(self) -> Mapping[str, Any]:
-        """Facts of this machine: CPU model, cores, memory in bytes, operating system and kernel."""
+        """Facts of this machine: CPU model, cores, memory in bytes, operating system and kernel.
+
+        Raises:
+            DeviceError: `cores` names one that is not there.
+        """
+        self._check_cores()
         facts: dict[str, Any] = {
             "cpu_model": _cpu_model(),
             "cores": os.cpu_count(),
@@ -60,6 +66,8 @@ class LocalDevice:
         }
         with contextlib.suppress(ValueError, OSError):
             facts["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self._cores:
+            facts["pinned_to_cores"] = sorted(self._cores)
         if self._env:
             facts["env"] = sorted(self._env)  # names alone: a value may be a secret
         return facts
@@ -125,6 +133,18 @@ class LocalDevice:
         """End what may still run."""
         self._end(signal.SIGKILL)
 
+    def _check_cores(self) -> None:
+        """Linux binds a process to those of the cores that exist, and says nothing of the others."""
+        known = Path("/sys/devices/system/cpu")
+        missing = [core for core in self._cores if known.is_dir() and not (known / f"cpu{core}").is_dir()]
+        if missing:
+            raise DeviceError(
+                f"{self.name}: this machine has no core {', '.join(map(str, missing))} (`cores` in devices.yaml); "
+                f"it has {os.cpu_count()} cores, counted from 0",
+                device=self.name,
+                error_class=ErrorClass.CONFIG,
+            )
+
     def _pinning(self) -> list[str]:
         """A command in front of the job's that binds it to the device's cores."""
         if not self._cores:
@@ -168,9 +188,16 @@ class LocalDevice:
             finally:
                 # Also ends whatever the program left behind in its session.
                 _kill_group(process.pid, signal.SIGKILL)
-                ended.wait()
+                gone = self._clock.wait(ended, _DEATH_SECONDS)
                 with self._lock:
                     self._running = None
+            if not gone:
+                raise DeviceError(
+                    f"{self.name}: process {process.pid} cannot be ended, not even by SIGKILL: it hangs in the kernel, "
+                    "as with a driver that does not answer; restart this machine",
+                    device=self.name,
+                    error_class=ErrorClass.HOST,
+                )
             return process.returncode, _tail(out), _tail(err), timed_out
 
     def _end(self, number: signal.Signals) -> None:

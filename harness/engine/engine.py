@@ -144,8 +144,9 @@ class Engine:
         ending = [threading.Thread(target=slot.device.cancel, daemon=True) for slot in self._slots.values()]
         for thread in ending:
             thread.start()
+        end = self._clock.monotonic() + _CANCEL_SECONDS
         for thread in ending:
-            thread.join(_CANCEL_SECONDS)
+            thread.join(max(0.0, end - self._clock.monotonic()))
         with self._lock:
             waiting = [progress for line in self._waiting.values() for progress in line.values()]
         self._settle(waiting)  # their devices' threads may have ended already; the others settle their own

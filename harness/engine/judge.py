@@ -102,6 +102,8 @@ class Judge:
         row = self._timed_row(cell, rounds)
         if row["latency"] is not None:
             row["validity"] = {"void": True, "reasons": [_INCOMPLETE]}
+        if not row["notes"] and (prepared := self._preparation.settled(cell)) is not None:
+            row["notes"] = list(prepared.model.notes)  # what was assumed of the model may be why it failed
         set_problem(row, problem)
         self._compare_with_baseline(row)
         return self._keep(cell, row, rounds)

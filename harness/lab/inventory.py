@@ -10,6 +10,8 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.lab.spec import (
+    OWN_RUNNER,
+    TARGETS,
     VERSION,
     BinarySource,
     DevicesFile,
@@ -108,8 +110,13 @@ def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> I
 
 
 def _check(document: Document, file: DevicesFile) -> None:
-    """What concerns more than one entry: names are unique, hosts exist."""
+    """What concerns more than one entry: names are unique, hosts exist; and that our runner's targets are some."""
     problems: list[str] = []
+    for target in file.runners.get(OWN_RUNNER, {}):
+        if target not in TARGETS:  # it would be left unused, and a program be measured with that nobody named
+            hint = suggest(target, TARGETS, "known here")
+            place = ("runners", OWN_RUNNER, target)
+            problems.append(str(document.error(place, f"no target is called '{target}'{hint}")))
     first: dict[str, int] = {}
     for index, spec in enumerate(file.devices):
         loc = ("devices", index, "name")

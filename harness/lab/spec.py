@@ -12,6 +12,9 @@ from harness.yamlmodel import EnvName, Identity, Name, Number, Section, Sha256, 
 
 VERSION = 1
 WILDCARD = "*"
+OWN_RUNNER = "delegate_bench"
+TARGETS = ("x86_64-linux", "aarch64-linux", "armv7-linux", "aarch64-macos", "x86_64-macos", "aarch64-android")
+"""Platforms that the harness's own runner can be built for."""
 
 
 class BinarySource(Section):

@@ -132,11 +132,6 @@ def compare(now: CellRow, before: CellRow | None) -> Comparison:
     return Comparison(aspects, before["outcome"])
 
 
-def compare_cells(now: CellRow, before: CellRow | None) -> RegressionRow:
-    """The regression row of a cell: `compare(now, before).row()`."""
-    return compare(now, before).row()
-
-
 def timing_differences(
     one: CellRow, other: CellRow, names: tuple[str, str] = ("this cell's", "the other's")
 ) -> list[str]:

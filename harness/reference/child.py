@@ -124,14 +124,19 @@ def _load(file: str, spec: dict[str, Any]) -> Any:  # noqa: ANN401 - numpy is no
     return np.fromfile(file, np.dtype(spec["dtype"])).reshape(spec["shape"])
 
 
-def _limit(request: dict[str, Any]) -> None:
+def _limit_time(seconds: int) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # So that this process ends even if the one that would kill it is gone.
-    resource.setrlimit(resource.RLIMIT_CPU, (request["cpu_seconds"], request["cpu_seconds"]))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+
+
+def _limit_memory(size: int) -> None:
+    import resource
+
     if sys.platform == "linux":  # elsewhere the limit is not enforced, or counts what is merely mapped
-        resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"], request["memory_bytes"]))
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 def _import(runtime: str) -> Any:  # noqa: ANN401 - either runtime
@@ -159,6 +164,8 @@ def _lacking(message: str) -> str | None:
 def _attempt(request: dict[str, Any]) -> dict[str, Any]:
     """Run with the first kind of kernels that can."""
     module = _import(request["runtime"])
+    # Not earlier: short of memory, the BLAS of some numpy versions tries again for ever while it is loaded.
+    _limit_memory(request["memory_bytes"])
     reason = None
     for kernels in request["kernels"]:
         run = _Run(request, module, kernels)
@@ -190,7 +197,7 @@ def main(arguments: list[str]) -> int:
     request = json.loads(Path(arguments[0]).read_text())
     folder = Path(request["folder"])
     (folder / "stage").write_text("start")
-    _limit(request)
+    _limit_time(request["cpu_seconds"])
     try:
         result = _attempt(request)
     except Failure as failure:

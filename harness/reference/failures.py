@@ -22,6 +22,7 @@ _OUT_OF_MEMORY = (
     "MemoryError",
     "bad_alloc",
     "failed to map segment",  # the dynamic loader
+    "failed with error '12'",  # ENOMEM, where LiteRT maps the model
     "out of memory",
 )
 _INSTALL = {

@@ -40,6 +40,7 @@ HYBRID_REASON = "dynamic-range model: reference kernels round differently"
 _CHILD = Path(__file__).with_name("child.py")
 _CACHE_FORMAT = 1
 _ABOUT_SECONDS = 60.0
+_DEATH_SECONDS = 30.0  # a killed process that hangs in the kernel is left behind
 _SPARE_CPU_SECONDS = 10
 
 
@@ -232,7 +233,7 @@ class GoldenRunner:
             return process
 
     def _wait(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
-        """Whether a child ended by itself within the time; it has ended in any case."""
+        """Whether a child ended by itself within the time; it was killed if not."""
         ended = threading.Event()
 
         def watch() -> None:
@@ -244,7 +245,7 @@ class GoldenRunner:
             return self._clock.wait(ended, seconds)
         finally:  # also when this thread is interrupted
             _kill(process)
-            ended.wait()
+            self._clock.wait(ended, _DEATH_SECONDS)
             with self._lock:
                 self._running.discard(process)
 

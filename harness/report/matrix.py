@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import UsageError
-from harness.paths import write_atomically
 from harness.plan.cell import Outcome
 from harness.plan.row import SCHEMA_VERSION, CellRow, Matrix
 from harness.report.words import counts_text, outcome_counts
@@ -126,19 +125,8 @@ def check_sums(matrix: Matrix) -> None:
         raise MatrixError(f"{len(repeated)} cells have more than one row, {repeated[0]} among them")
 
 
-def dump(matrix: Matrix, path: Path) -> None:
-    """Write `matrix.json` atomically: one line per field of a cell, so that two runs can be told apart with diff.
-
-    Raises:
-        MatrixError: see `check_sums`; or a value is NaN, infinite or no JSON type.
-        OSError: the file cannot be written.
-    """
-    check_sums(matrix)
-    write_atomically(path, encode(matrix))
-
-
 def encode(matrix: Matrix) -> bytes:
-    """The bytes of `matrix.json`.
+    """The bytes of `matrix.json`: one line per field of a cell, so that two runs can be told apart with diff.
 
     Raises:
         MatrixError: a value is NaN, infinite or no JSON type; the message says where.

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from harness.devices.local import host_target
 from harness.errors import UsageError, nearest
+from harness.lab.spec import OWN_RUNNER, TARGETS
 from harness.paths import cache_dir
 
-BINARY = "delegate_bench"
+BINARY = OWN_RUNNER
 _ZIG = "ziglang"
 _ZIG_INSTALL = "pip install 'delegate-harness[zig]' (about 410 MB)"
 _NDK_VARIABLES = ("ANDROID_NDK_HOME", "ANDROID_NDK_ROOT")
@@ -36,7 +37,6 @@ _ZIG_TRIPLES: Mapping[str, str] = {
     "aarch64-macos": "aarch64-macos",
     "x86_64-macos": "x86_64-macos",
 }
-TARGETS = (*_ZIG_TRIPLES, "aarch64-android")
 _COMPILE_SECONDS = 600.0
 _LINES_SHOWN = 12
 
@@ -46,7 +46,7 @@ class Toolchain:
     """A compiler for one target.
 
     Attributes:
-        target: one of `TARGETS`.
+        target: one of `harness.lab.spec.TARGETS`.
         command: argv that starts it, with what selects the target.
         identity: its version, as it states it.
     """
@@ -71,7 +71,7 @@ def build_runner(target: str | None = None, compiler: str | None = None) -> Path
     """The `delegate_bench` binary for a target, from the cache or built into it.
 
     Args:
-        target: one of `TARGETS`; None is this machine's.
+        target: one of `harness.lab.spec.TARGETS`; None is this machine's.
         compiler: a compiler's command line, used as it is instead of the one that would be found.
 
     Returns:

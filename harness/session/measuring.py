@@ -77,7 +77,9 @@ class Measuring:
         suites = [suite for suite in lab.suites if suite.name in used]
         self.folder = provenance.new_report_folder(lab.reports, suites, lab.clock)
         return Run(
-            provenance=provenance.run_row(self.folder.name, suites, lab.clock, lab.root),
+            provenance=provenance.run_row(
+                self.folder.name, suites, lab.clock, lab.root, lab.config.invocation_params.args
+            ),
             lab=lab.inventory,
             specs=lab.specs,
             suites=suites,

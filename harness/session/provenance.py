@@ -6,7 +6,6 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,14 +41,14 @@ def new_report_folder(reports: Path, suites: Sequence[Suite], clock: Clock) -> P
     raise UsageError(f"{reports} holds too many runs of this second")
 
 
-def run_row(run_id: str, suites: Sequence[Suite], clock: Clock, root: Path) -> RunRow:
-    """The run's row, with `finished` still open."""
+def run_row(run_id: str, suites: Sequence[Suite], clock: Clock, root: Path, arguments: Sequence[str]) -> RunRow:
+    """The run's row, with `finished` still open; `arguments` are pytest's."""
     profiles = dict.fromkeys(suite.policy.profile for suite in suites)
     return {
         "id": run_id,
         "started": iso(clock.now()),
         "finished": None,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join(["pytest", *map(str, arguments)]),
         "harness_version": __version__,
         "git": _git(root),
         "host": platform.node(),

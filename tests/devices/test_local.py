@@ -166,6 +166,18 @@ def test_a_job_is_bound_to_the_devices_cores(bench: Bench) -> None:
     assert output.stdout.split()[-1] == str(core)
 
 
+def test_the_facts_say_which_cores_are_used(bench: Bench) -> None:
+    assert bench.device(cores=(0,)).connect()["pinned_to_cores"] == [0]
+    assert "pinned_to_cores" not in bench.device().connect()
+
+
+@pytest.mark.skipif(not LINUX, reason="binding to cores is for Linux")
+def test_cores_that_are_not_there_are_refused(bench: Bench) -> None:
+    with pytest.raises(DeviceError, match=r"no core 100000 \(`cores` in devices\.yaml\)") as caught:
+        bench.device(cores=(0, 100000)).connect()
+    assert caught.value.error_class is ErrorClass.CONFIG
+
+
 def test_cores_without_taskset_say_what_to_install(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(bench.folder))
     with pytest.raises(DeviceError, match=r"taskset \(Debian: util-linux\)") as caught:

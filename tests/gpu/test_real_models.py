@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.drivers import swiftshader
+from tests.drivers import absent, swiftshader
 
 SHARED = ROOT.parent / "shared" / "models"
 BOTH_PASS = ("blazeface_mlkit_v1", "face_landmark", "deeplabv3_257_mv_gpu", "mlperftiny_vww96_int8")
@@ -26,7 +26,7 @@ GPU_WRONG = (
 def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Rows of the run by `model:delegate`."""
     if not SHARED.is_dir():
-        pytest.skip("needs the shared models beside the checkout: ../shared/models")
+        absent("needs the shared models beside the checkout: ../shared/models")
     folder = tmp_path_factory.mktemp("real")
     device = {"name": "f32", "kind": "local", "env": swiftshader()}
     (folder / "devices.yaml").write_text(json.dumps({"version": 1, "devices": [device]}))

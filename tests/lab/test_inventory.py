@@ -271,3 +271,13 @@ def test_every_problem_has_a_line_in_the_order_of_the_file(tmp_path: Path, monke
         "devices.yaml:5: devices[1].serial: expected text, got 1; put it in quotes",
         "devices.yaml:5: devices[1].root: expected true or false, got 7",
     ]
+
+
+def test_a_target_that_our_runner_is_not_built_for_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "devices.yaml"
+    runners = "runners:\n  delegate_bench: {x86-64-linux: {path: mine}}\n"
+    path.write_text(f"version: 1\n{runners}devices:\n  - {{name: a, kind: local}}\n")
+    with pytest.raises(UsageError) as caught:
+        load_inventory(path)
+    assert "devices.yaml:3: runners.delegate_bench.x86-64-linux: no target is called" in str(caught.value)
+    assert "did you mean 'x86_64-linux'" in str(caught.value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.measure import gates
-from harness.measure.regression import Comparison, compare, compare_cells, timing_differences
+from harness.measure.regression import Comparison, compare, timing_differences
 from harness.plan.cell import Outcome
 from harness.plan.row import AccuracyRow, CellRow, LatencyRow
 
@@ -59,7 +59,7 @@ def test_new_cells(make_cell: MakeCell) -> None:
 
 def test_nothing_changed(timed: MakeCell, make_accuracy: MakeAccuracy) -> None:
     cell = timed(100, accuracy=[make_accuracy()])
-    assert compare_cells(cell, cell) == {
+    assert compare(cell, cell).row() == {
         "verdict": "SAME",
         "reasons": [],
         "outcome_before": "PASS",
@@ -139,7 +139,7 @@ def test_latency(timed: MakeCell, now: float, spread: float, expected: str) -> N
 @pytest.mark.parametrize("single", ["now", "before"])
 def test_one_round_knows_nothing_of_drift(timed: MakeCell, now: float, expected: str, single: str) -> None:
     ours, theirs = timed(now, rounds=1 + (single == "before")), timed(100, rounds=1 + (single == "now"))
-    assert compare_cells(ours, theirs)["verdict"] == expected
+    assert compare(ours, theirs).row()["verdict"] == expected
 
 
 def runner(**fields: str) -> dict[str, str | None]:
@@ -166,7 +166,7 @@ def test_timings_that_mean_different_things(timed: MakeCell, fields: dict[str, A
 
 def test_versions_may_differ(timed: MakeCell) -> None:
     newer = timed(120, runner=runner(version="2"), runtime={"version": "litert 2.4.0", "sha256": "x"})
-    assert compare_cells(newer, timed(100))["verdict"] == "WORSE"
+    assert compare(newer, timed(100)).row()["verdict"] == "WORSE"
     bare = timed(100, runtime={"version": "2.3.0", "sha256": None})
     assert timing_differences(bare, timed(100)) == []
     assert timing_differences(timed(100, runner=None, runtime=None), timed(100)) == []

@@ -10,14 +10,14 @@ import pytest
 from harness.clock import SystemClock
 from harness.errors import UsageError
 from harness.plan.row import SCHEMA_VERSION
-from harness.report import matrix
+from harness.report import matrix, write
 from tests.report import sample
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     path = tmp_path / "matrix.json"
-    matrix.dump(sample.make_matrix(), path)
+    path.write_bytes(matrix.encode(sample.make_matrix()))
     return path
 
 
@@ -118,7 +118,7 @@ def test_outcomes_that_do_not_add_up_are_never_written(tmp_path: Path, key: str)
     content = sample.make_matrix()
     content["summary"][key] += 1  # type: ignore[literal-required]
     with pytest.raises(matrix.MatrixError, match="add up to"):
-        matrix.dump(content, tmp_path / "matrix.json")
+        write.write_all(content, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -156,8 +156,10 @@ def test_nan_and_infinity_are_never_written(tmp_path: Path, value: float) -> Non
     assert latency is not None
     latency["samples_us"][1] = value
     with pytest.raises(matrix.MatrixError, match=r"cells\[2\]\.latency\.samples_us\[1\] is (nan|-?inf)"):
-        matrix.dump(content, tmp_path / "matrix.json")
-    assert not list(tmp_path.iterdir())
+        matrix.encode(content)
+    with pytest.raises(write.ReportError, match=r"cells\[2\]\.latency\.samples_us\[1\]"):
+        write.write_all(content, tmp_path)
+    assert not (tmp_path / "matrix.json").exists()
 
 
 def test_what_json_has_no_type_for_is_named() -> None:
@@ -179,7 +181,7 @@ def test_one_changed_field_is_one_changed_line() -> None:
 def test_text_that_is_no_unicode_does_not_lose_the_report(tmp_path: Path) -> None:
     content = sample.make_matrix()
     content["cells"][0]["notes"] = ["driver said \udcff"]
-    matrix.dump(content, tmp_path / "matrix.json")
+    (tmp_path / "matrix.json").write_bytes(matrix.encode(content))
     assert matrix.load(tmp_path)["cells"][0]["notes"] == ["driver said ?"]
 
 
@@ -187,6 +189,6 @@ def test_a_large_run_is_written_and_read_in_seconds(tmp_path: Path) -> None:
     rows = [sample.cell_row(f"m{number}", rounds=1, seed=number) for number in range(1000)]
     clock = SystemClock()
     started = clock.monotonic()
-    matrix.dump(sample.matrix_of(rows), tmp_path / "matrix.json")
+    (tmp_path / "matrix.json").write_bytes(matrix.encode(sample.matrix_of(rows)))
     assert len(matrix.load(tmp_path)["cells"]) == 1000
     assert clock.monotonic() - started < 20  # about 0.5 s on two slow cores
