@@ -6,6 +6,7 @@
 
 The virtual environment is `.venv` beside this file. It is made once and refreshed when pyproject.toml or
 constraints.txt changes. A machine without a C compiler gets one as a Python package (about 410 MB).
+Commands run in this file's folder, so relative paths start there.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+CHECK = ["-e", ".[tests]"]
+CHECK_IN_CI = ["-e", ".[tests,zig]"]  # cross builds are tested with zig, which is large
 OLDEST_PYTEST = "pytest==7.4.4"
 TFLITE_RUNTIME = ("tflite-runtime==2.14.0", "numpy==1.26.4")
+UNFINISHED = "unfinished"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,12 +35,12 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__)
-        return 2
+        return 0 if arguments else 2
     try:
         if arguments[0] == "check":
             return check(arguments[1:])
-        python = environment(VENV, ["-e", "."])
-        return run([str(python.parent / arguments[0]), *arguments[1:]])
+        python = environment(VENV, ["-e", "."], larger=(CHECK, CHECK_IN_CI))
+        return become(python.parent / arguments[0], arguments[1:])
     except subprocess.CalledProcessError as error:
         print(f"bootstrap: this step failed: {' '.join(error.cmd)}", file=sys.stderr)
         return 1
@@ -44,8 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def check(arguments: Sequence[str]) -> int:
     """The whole test command. Its last line is pytest's summary."""
-    # Cross builds are tested with zig, which is large: always in CI, elsewhere where it is there.
-    python = environment(VENV, ["-e", ".[tests,zig]" if os.environ.get("HARNESS_CI") else ".[tests]"])
+    python = environment(VENV, CHECK_IN_CI if os.environ.get("HARNESS_CI") else CHECK)
     tools = python.parent
     codes = [
         run([str(tools / "ruff"), "check", "."]),
@@ -68,13 +71,20 @@ def check(arguments: Sequence[str]) -> int:
 
 
 def environment(
-    folder: Path, wanted: list[str], base: str | None = None, pytest: str | None = None, constrained: bool = True
+    folder: Path,
+    wanted: list[str],
+    *,
+    larger: Sequence[list[str]] = (),
+    base: str | None = None,
+    pytest: str | None = None,
+    constrained: bool = True,
 ) -> Path:
     """The Python of a virtual environment that has what is wanted; made or refreshed only if need be.
 
     Args:
         folder: of the environment.
         wanted: pip's arguments.
+        larger: other such arguments, each of which brings all that is wanted and more.
         base: the interpreter to make it with; this one by default.
         pytest: a requirement that replaces the pinned pytest.
         constrained: whether constraints.txt holds.
@@ -84,14 +94,24 @@ def environment(
         pins = "".join(line for line in pins.splitlines(keepends=True) if not line.startswith("pytest=="))
         wanted = [*wanted, pytest]
     if not _has_compiler():
-        wanted = [{".": ".[zig]", ".[tests]": ".[tests,zig]"}.get(item, item) for item in wanted]
+        wanted = _with_zig(wanted)
+        larger = [_with_zig(one) for one in larger]
     python = folder / "bin" / "python"
     stamp = folder / "bootstrap.stamp"
-    facts = (wanted, base, pins, (ROOT / "pyproject.toml").read_text())
-    digest = hashlib.sha256(repr(facts).encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == digest and python.exists():
+    project = (ROOT / "pyproject.toml").read_text()
+    finished, *enough = [
+        f"{hashlib.sha256(repr((one, base, pins, project)).encode()).hexdigest()} {folder}" for one in (wanted, *larger)
+    ]
+    state = stamp.read_text() if stamp.is_file() else None
+    if state in (finished, *enough) and python.exists():
         return python
     print(f"bootstrap: preparing {folder.name} (once; some minutes on a slow line)", file=sys.stderr)
+    # One that was cut short may hold half a package, which pip takes for a whole one; one that was moved has programs
+    # that name the old place.
+    if state is not None and not state.endswith(f" {folder}"):
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    stamp.write_text(UNFINISHED)
     if not python.exists():
         made = subprocess.run([base or sys.executable, "-m", "venv", str(folder)], check=False)
         if made.returncode != 0:
@@ -102,21 +122,40 @@ def environment(
     if constrained:
         (folder / "constraints.txt").write_text(pins)
         command += ["-c", str(folder / "constraints.txt")]
-    subprocess.run(command, cwd=ROOT, check=True)
-    stamp.write_text(digest)
+    try:
+        subprocess.run(command, cwd=ROOT, check=True)
+    except subprocess.CalledProcessError as error:
+        if error.returncode > 0:  # pip failed in good order: the next attempt goes on from here
+            stamp.unlink()
+        raise
+    stamp.write_text(finished)
     return python
+
+
+def _with_zig(wanted: list[str]) -> list[str]:
+    return [{".": ".[zig]", ".[tests]": ".[tests,zig]"}.get(item, item) for item in wanted]
+
+
+def become(program: Path, arguments: Sequence[str]) -> int:
+    """Turn into a program, so that Ctrl-C and other signals reach it alone; returns only if there is none."""
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    try:
+        os.execve(program, [str(program), *arguments], _environ(program))  # noqa: S606 - no shell is wanted
+    except OSError:
+        print(f"bootstrap: there is no program '{program.name}' in {VENV.name}", file=sys.stderr)
+        return 2
 
 
 def run(command: list[str], settings: dict[str, str] | None = None) -> int:
     """Run a command in the project's folder, with the environment's programs first on the path."""
-    paths = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
-    environ = {**os.environ, **(settings or {}), "PATH": paths}
     sys.stdout.flush()
-    try:
-        return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
-    except FileNotFoundError:
-        print(f"bootstrap: there is no program '{Path(command[0]).name}' in {VENV.name}", file=sys.stderr)
-        return 2
+    environ = {**_environ(Path(command[0])), **(settings or {})}
+    return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+
+
+def _environ(program: Path) -> dict[str, str]:
+    return {**os.environ, "PATH": os.pathsep.join([str(program.parent), os.environ.get("PATH", "")])}
 
 
 def _has_compiler() -> bool:
