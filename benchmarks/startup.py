@@ -13,7 +13,7 @@ MODELS, DEVICES, DELEGATES = 100, 20, 5
 
 def main() -> None:
     """Interleave the two, take the median of the paired ratios."""
-    pairs = 3 if arguments(__doc__ or "") else 9
+    pairs = 15 if arguments(__doc__ or "") else 40
     with tempfile.TemporaryDirectory() as folder:
         cells = Path(folder) / "cells"
         tests = Path(folder) / "tests"
