@@ -141,7 +141,12 @@ def _text(model: type[BaseModel], document: Document, detail: ErrorDetails, plac
     if loc[-1:] == ("[key]",):
         return f"{_expected(detail)}, got '{detail['input']}'"
     if kind == "union_tag_not_found":
-        return f"required key {context['discriminator']} is missing"
+        # Which keys are known depends on this one, so that a misspelt one was not reported as unknown.
+        given = detail["input"] if isinstance(detail["input"], Mapping) else {}
+        wrong = re.findall(r"'(.+)'", nearest(str(context["discriminator"]).strip("'"), map(str, given)))
+        return f"required key {context['discriminator']} is missing" + (
+            f"; is '{wrong[0]}' meant to be it?" if wrong else ""
+        )
     if kind == "union_tag_invalid":
         return _one_of(re.findall(r"'([^']*)'", str(context["expected_tags"])), document, place)
     if kind == "too_short":

@@ -140,6 +140,10 @@ HEAD = "version: 1\ndevices:\n"
         ("{name: x, kind: andriod}", "devices.yaml:3: devices[0].kind: expected one of local, android, ios, ssh, got "),
         ("{name: x, kind: andriod}", "'andriod'; did you mean 'android'?"),
         ("{name: x}", "devices.yaml:3: devices[0]: required key 'kind' is missing"),
+        (
+            "{name: x, knd: local}",
+            "devices.yaml:3: devices[0]: required key 'kind' is missing; is 'knd' meant to be it?",
+        ),
         ("{kind: local}", "devices.yaml:3: devices[0]: required key 'name' is missing"),
         ("{kind: android, name: x}", "devices.yaml:3: devices[0]: required key 'serial' is missing"),
         ("{kind: ios, name: x, udid: y}", "devices.yaml:3: devices[0]: required key 'bundle' is missing"),
