@@ -17,6 +17,7 @@ NAME = r"^[A-Za-z0-9._-]+$"
 SHA256 = r"^[0-9a-f]{64}$"
 IDENTITY = r"^[^\s-]\S*$"  # becomes an argument of a command line: never an option, never two words
 ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+REMOTE_FOLDER = r"^/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$"
 VERSION = r"^[0-9]+(\.[0-9]+)+[A-Za-z0-9.+-]*$"
 
 _WORDS = {
@@ -24,6 +25,7 @@ _WORDS = {
     SHA256: "a SHA-256: 64 hexadecimal digits in lower case",
     IDENTITY: "text without spaces that does not start with '-'",
     ENV_NAME: "the name of an environment variable",
+    REMOTE_FOLDER: "an absolute folder on the device, of letters, digits, '.', '_', '-' and '/'",
     VERSION: "a version such as 2.2.0",
 }
 
@@ -68,6 +70,7 @@ Name = Annotated[str, Field(pattern=NAME)]
 Sha256 = Annotated[str, Field(pattern=SHA256)]
 Identity = Annotated[str, Field(pattern=IDENTITY)]
 EnvName = Annotated[str, Field(pattern=ENV_NAME)]
+RemoteFolder = Annotated[str, Field(pattern=REMOTE_FOLDER, max_length=200)]
 Version = Annotated[str, Field(pattern=VERSION)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 
@@ -18,7 +22,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-BASE = {"errors", "clock", "paths", "yamlfile", "yamlmodel"}
+BASE = {"errors", "clock", "paths", "environment", "yamlfile", "yamlmodel"}
 PLAIN = {"plan.cell", "plan.row"}
 LOW = {"lab", "plan"}
 MIDDLE = {"runners", "devices", "reference", "record"}
@@ -31,7 +35,9 @@ ALLOWED: dict[str, set[str]] = {
     **{key: set() for key in LOW},
     **dict.fromkeys(MIDDLE, LOW | {"measure"}),
     **dict.fromkeys(("engine", "report"), MIDDLE | LOW | {"measure"}),
-    **{key: {"engine", "report", *TOP, *MIDDLE, *LOW, "measure"} for key in TOP},
+    # What the doctor finds is shown by what shows a report.
+    "doctor": {*MIDDLE, *LOW, "report.terminal", "report.figures"},
+    **{key: {"engine", "report", "doctor", *TOP, *MIDDLE, *LOW, "measure"} for key in TOP},
 }
 # A runner is told its job's shape and its platform by the seams of these two rooms.
 ALLOWED["runners"] = ALLOWED["runners"] | {"devices.base", "devices.local", "reference.inputs"}
@@ -106,6 +112,31 @@ def test_only_devices_know_how_to_reach_one() -> None:
     assert {room(module) for module in found} <= {"devices"}
 
 
+def test_the_package_needs_nothing_that_lies_beside_it() -> None:
+    """A checkout has these folders, an installed wheel has not."""
+    beside = {"emulated", "tests", "benchmarks", "models", "bootstrap", "conftest"}
+    found = [
+        f"{module} imports {name}" for module in MODULES for name in imports(module) if name.split(".")[0] in beside
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_the_way_through_adb_knows_nothing_of_phones() -> None:
+    below = {name for module in MODULES if module.startswith("harness.devices.adb") for name in own_imports(module)}
+    assert {name for name in below if name.startswith("devices.")} - {"devices.base"} == {
+        name for name in below if name.startswith("devices.adb")
+    }
+
+
+def test_emulated_phones_use_nothing_that_they_are_there_to_test() -> None:
+    modules = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "emulated").rglob("*.py")]
+    found = {node.module for tree in modules for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    used = {name for name in found if name and name.startswith("harness")}
+    assert used == {
+        f"harness.{name}" for name in ("clock", "environment", "errors", "yamlfile", "yamlmodel", "devices.local")
+    }
+
+
 def test_time_comes_from_the_clock() -> None:
     """No module but harness.clock imports `time`, or asks datetime what time it is."""
     wrong = []
@@ -123,6 +154,22 @@ def test_time_comes_from_the_clock() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("folder", ["harness", "emulated"])
+def test_a_module_gives_a_name_one_meaning(folder: str) -> None:
+    """A constant that is assigned again further down changes what the functions above it mean."""
+    wrong = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        seen: set[str] = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+            for name in [target.id for target in targets if isinstance(target, ast.Name)]:
+                if name in seen:
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
+                seen.add(name)
+    assert not wrong, "\n".join(wrong)
+
+
 def test_only_the_command_line_prints() -> None:
     wrong = [
         f"{module}:{node.lineno}"
@@ -137,6 +184,35 @@ def test_only_the_command_line_prints() -> None:
 def test_files_can_be_read_in_one_sitting() -> None:
     long = {path.name: count for path in MODULES.values() if (count := len(path.read_text().splitlines())) > LONGEST}
     assert not long
+
+
+def needed(python_version: str) -> set[str]:
+    """Names of all packages that the check in CI installs on a Python."""
+    where = {"python_version": python_version, "python_full_version": f"{python_version}.0"}
+    found: set[tuple[str, frozenset[str]]] = set()
+    to_do = [Requirement("delegate-harness[tests,zig]")]
+    while to_do:
+        wanted = to_do.pop()
+        one = (canonicalize_name(wanted.name), frozenset(wanted.extras))
+        if one in found:
+            continue
+        found.add(one)
+        with contextlib.suppress(PackageNotFoundError):  # the Python that runs this test does not need it
+            for requirement in map(Requirement, requires(wanted.name) or []):
+                marker = requirement.marker
+                if marker is None or any(marker.evaluate(where | {"extra": extra}) for extra in ("", *wanted.extras)):
+                    to_do.append(requirement)
+    return {name for name, _ in found} - {"delegate-harness"}
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+def test_every_package_of_the_check_is_pinned(version: str) -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    where = {"python_version": version, "python_full_version": f"{version}.0"}
+    pinned = [canonicalize_name(pin.name) for pin in pins if pin.marker is None or pin.marker.evaluate(where)]
+    assert len(set(pinned)) == len(pinned), "one version for each Python"
+    assert needed(version) - set(pinned) == set()
 
 
 def python(code: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,8 @@ class JobOutput:
         seconds: how long the command ran.
         transfer_bytes: moved in both directions; 0 for what was there already.
         timed_out: whether the device ended the command at the deadline.
+        state_before: the device's state just before the command; see `Device.state`.
+        state_after: and just after it.
     """
 
     folder: Path
@@ -86,6 +88,8 @@ class JobOutput:
     seconds: float
     transfer_bytes: int
     timed_out: bool = False
+    state_before: Mapping[str, Any] = field(default_factory=dict)
+    state_after: Mapping[str, Any] = field(default_factory=dict)
 
 
 class DeviceError(Exception):
@@ -95,6 +99,12 @@ class DeviceError(Exception):
         super().__init__(message)
         self.device = device
         self.error_class = error_class
+
+
+def controller_fault(device: str, error: OSError) -> DeviceError:
+    """What to raise when a file of the controller, or a process on it, is at fault: an error of class host."""
+    words = f"{device}: {error.strerror or error}: {error.filename or 'no file named'}"
+    return DeviceError(words, device=device, error_class=ErrorClass.HOST)
 
 
 class Turns(Protocol):
@@ -111,11 +121,20 @@ class Device(Protocol):
     """A way to one device. Methods are called from one thread at a time, except `state` and `cancel`."""
 
     name: str
-    target: str
-    """Platform of its binaries: "x86_64-linux", "aarch64-linux", "aarch64-macos", "aarch64-android", ..."""
 
-    def connect(self) -> Mapping[str, Any]:
-        """Reach the device and return its facts. Raises DeviceError."""
+    @property
+    def target(self) -> str | None:
+        """Platform of its binaries: "x86_64-linux", "aarch64-android", ...; None before it is known."""
+
+    def connect(self, tell: Callable[[str], None]) -> Mapping[str, Any]:
+        """Reach the device and return its facts. Raises DeviceError.
+
+        Args:
+            tell: gets what a person has to do meanwhile, in a sentence that names the device.
+
+        Returns:
+            What is known of it. The fact `emulated` is true for a device that only stands for one.
+        """
 
     def execute(self, job: Job, folder: Path, deadline: float, turns: Turns) -> JobOutput:
         """Do a job and bring its output to `folder`. Raises DeviceError.
@@ -128,7 +147,7 @@ class Device(Protocol):
         """
 
     def state(self) -> Mapping[str, Any]:
-        """State right now; missing figures are left out. Never raises."""
+        """State right now, while a job runs too; missing figures are left out. Never raises."""
 
     def recover(self) -> None:
         """Make the device usable again after a fault, as gently as will do. Raises DeviceError."""

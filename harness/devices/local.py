@@ -10,12 +10,13 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from harness.clock import Clock
-from harness.devices.base import DeviceError, Job, JobOutput, JobPath, Turns
+from harness.devices.base import DeviceError, Job, JobOutput, JobPath, Turns, controller_fault
+from harness.environment import inherited
 from harness.plan.cell import ErrorClass
 
 _TEXT_KEPT = 64 << 10
@@ -50,7 +51,7 @@ class LocalDevice:
         self._running: tuple[int, threading.Event] | None = None
         self._cancelled = False
 
-    def connect(self) -> Mapping[str, Any]:
+    def connect(self, tell: Callable[[str], None]) -> Mapping[str, Any]:
         """Facts of this machine: CPU model, cores, memory in bytes, operating system and kernel.
 
         Raises:
@@ -84,15 +85,13 @@ class LocalDevice:
             ]
             spent = self._clock.monotonic() - started
             with turns.command():
+                before = self.state()
                 began = self._clock.monotonic()
                 code, out, err, timed_out = self._run(argv, work, job.env, max(0.1, deadline - spent))
                 seconds = self._clock.monotonic() - began
+                after = self.state()
         except OSError as error:
-            raise DeviceError(
-                f"{self.name}: {error.strerror or error}: {error.filename or 'no file named'}",
-                device=self.name,
-                error_class=ErrorClass.HOST,
-            ) from error
+            raise controller_fault(self.name, error) from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
         size = sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file())
@@ -102,7 +101,7 @@ class LocalDevice:
                 device=self.name,
                 error_class=ErrorClass.RUNNER,
             )
-        return JobOutput(folder, code, out, err, seconds, transfer_bytes=0, timed_out=timed_out)
+        return JobOutput(folder, code, out, err, seconds, 0, timed_out, state_before=before, state_after=after)
 
     def state(self) -> Mapping[str, Any]:
         """Load, CPU frequency (MHz) and temperature (degrees Celsius), as far as they can be read."""
@@ -165,7 +164,7 @@ class LocalDevice:
         (work / job.output).symlink_to(folder.resolve(), target_is_directory=True)
 
     def _run(self, argv: list[str], work: Path, env: Mapping[str, str], seconds: float) -> tuple[int, str, str, bool]:
-        environment = {**os.environ, **self._env, **env}
+        environment = {**inherited(), **self._env, **env}
         # Files, not pipes: a process that the program leaves behind would keep a pipe open until the deadline.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             with self._lock:

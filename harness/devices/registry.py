@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 from harness.clock import Clock
 from harness.devices.base import Device
 from harness.errors import UsageError
 from harness.lab.inventory import Inventory
-from harness.lab.spec import DeviceSpec, LocalSpec
+from harness.lab.spec import AndroidSpec, DeviceSpec, LocalSpec
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The devices of a lab.
+
+    Attributes:
+        specs: by name, in the file's order, wildcards replaced by what is plugged in: none stands for several devices.
+        notes: what a person may want to know: what was left out and why, entries that matched nothing.
+    """
+
+    specs: Mapping[str, DeviceSpec]
+    notes: tuple[str, ...] = ()
 
 
 def open_device(spec: DeviceSpec, clock: Clock) -> Device:
@@ -14,7 +30,11 @@ def open_device(spec: DeviceSpec, clock: Clock) -> Device:
     if isinstance(spec, LocalSpec):
         from harness.devices.local import LocalDevice
 
-        return LocalDevice(spec.name, clock, spec.env, spec.cores)
+        return LocalDevice(spec.name, clock, spec.env, () if spec.cores == "big" else spec.cores)
+    if isinstance(spec, AndroidSpec):
+        from harness.devices.android.device import AndroidDevice
+
+        return AndroidDevice(spec, clock)
     raise _unknown_kind(spec)
 
 
@@ -34,17 +54,28 @@ def machine_of(spec: DeviceSpec) -> str:
     return spec.name
 
 
-def resolve(lab: Inventory) -> dict[str, DeviceSpec]:
-    """The devices of a lab by name, wildcards replaced by what is plugged in, in the file's order.
+def resolve(lab: Inventory, clock: Clock, tell: Callable[[str], None]) -> Resolved:
+    """The devices of a lab.
+
+    Args:
+        lab: as its file says.
+        clock: time.
+        tell: gets what a person has to do meanwhile.
 
     Raises:
         UsageError: a device of a kind that cannot be driven yet.
     """
     for spec in lab.specs:
-        if not isinstance(spec, LocalSpec):
+        if not isinstance(spec, (LocalSpec, AndroidSpec)):
             raise _unknown_kind(spec)
-    return {spec.name: spec for spec in lab.specs}
+    if not any(isinstance(spec, AndroidSpec) for spec in lab.specs):
+        return Resolved({spec.name: spec for spec in lab.specs})
+    from harness.devices.android.discovery import find
+
+    return find(lab.specs, clock, tell=tell)
 
 
 def _unknown_kind(spec: DeviceSpec) -> UsageError:
-    return UsageError(f"{spec.origin}: devices of kind '{kind_of(spec)}' cannot be driven yet; only kind 'local' can")
+    return UsageError(
+        f"{spec.origin}: devices of kind '{kind_of(spec)}' cannot be driven yet; the kinds 'local' and 'android' can"
+    )

@@ -78,7 +78,6 @@ class Engine:
         *,
         cells: Sequence[Cell],
         slots: Mapping[str, Slot],
-        absent: Mapping[str, Problem],
         executor: Executor,
         preparation: Preparation,
         judge: Judge,
@@ -93,7 +92,6 @@ class Engine:
         Args:
             cells: in the order in which each device shall take them, helpers included.
             slots: devices by name.
-            absent: devices that are not there, with the reason.
             executor: runs attempts.
             preparation: models, inputs and references.
             judge: turns measurements into outcomes.
@@ -107,7 +105,6 @@ class Engine:
         self._cells = {cell.id: _Progress(cell) for cell in cells}
         self._queues = queues(cells)
         self._slots = slots
-        self._absent = absent
         self._executor = executor
         self._preparation = preparation
         self._judge = judge
@@ -171,11 +168,11 @@ class Engine:
     def _device_main(self, device: str, work: Sequence[Work]) -> None:
         own = [progress for progress in self._cells.values() if progress.cell.device == device]
         try:
-            problem = self._absent.get(device) or self._connect(device)
+            self._connect(device)
             for order, item in enumerate(work):
                 if self._stop_reason is not None:
                     break
-                self._do(item, order, problem)
+                self._do(item, order)
         except (Cancelled, CancelledError):
             pass  # whatever is open is settled below
         except JournalError as error:
@@ -187,48 +184,61 @@ class Engine:
             if self._stop_reason is not None:
                 self._settle(own)
 
-    def _connect(self, device: str) -> Problem | None:
+    def _connect(self, device: str) -> None:
         if self._stop_reason is not None:
             raise Cancelled(self._stop_reason)
         slot = self._slots[device]
         try:
-            slot.facts = slot.device.connect()
+            slot.facts = slot.device.connect(self._listener.message)
         except DeviceError as error:
-            return Problem(Outcome.ERROR, str(error), error.error_class, "connect")
-        return None
+            slot.problem = Problem(Outcome.ERROR, str(error), error.error_class, "connect")
 
-    def _do(self, item: Work, order: int, device_problem: Problem | None) -> None:
+    def _do(self, item: Work, order: int) -> None:
         progress = self._cells[item.cell.id]
         if progress.measured:
             return  # an earlier round met a problem; further rounds cannot mend the cell
         self._listener.cell_started(item.cell, item.round)
-        if device_problem is not None:
-            result = RoundResult(
-                item.cell.id, item.round, 1, order, iso(self._clock.now()), 0.0, problem=device_problem
-            )
+        slot = self._slots[item.cell.device]
+        if slot.problem is None and slot.broken:
+            self._mend(slot)
+        if slot.problem is not None:
+            result = RoundResult(item.cell.id, item.round, 1, order, iso(self._clock.now()), 0.0, problem=slot.problem)
             self._record(progress, result)
         else:
-            result = self._try(item, order, progress)
+            result = self._try(item, order, progress, slot)
         if result.problem is not None or item.last:
             progress.measured = True
             self._judge_now(progress)
 
-    def _try(self, item: Work, order: int, progress: _Progress) -> RoundResult:
-        device = self._slots[item.cell.device].device
+    def _try(self, item: Work, order: int, progress: _Progress, slot: Slot) -> RoundResult:
         attempts = 1 + item.cell.policy.retries
         for attempt in range(1, attempts + 1):
             result = self._executor.run(item.cell, item.round, attempt, order)
             if self._stop_reason is not None and result.problem is not None:
                 raise Cancelled(self._stop_reason)
             self._record(progress, result)
-            if result.problem is None or not result.problem.retried or attempt == attempts:
+            slot.broken = result.problem is not None and result.problem.retried
+            if not slot.broken or result.problem is None or attempt == attempts:
                 break
-            self._listener.message(f"{item.cell.id}: attempt {attempt} failed and is repeated: {result.problem.reason}")
-            try:
-                device.recover()
-            except DeviceError as error:
-                self._listener.message(f"{item.cell.device}: recovery failed: {error}")
+            self._listener.message(f"{item.cell.id}: attempt {attempt} failed: {result.problem.reason}")
+            if not self._mend(slot):
+                break
         return result
+
+    def _mend(self, slot: Slot) -> bool:
+        """Make a device usable again after a fault. One that stays away costs all that is left of its cells."""
+        name = slot.device.name
+        try:
+            slot.device.recover()
+        except DeviceError as error:
+            if self._stop_reason is not None:
+                raise Cancelled(self._stop_reason) from None
+            reason = f"{name} was lost and does not come back: {error}"
+            slot.problem = Problem(Outcome.NOT_RUN, reason, kind="device_lost")
+            self._listener.message(f"{reason}; its other cells are not run")
+            return False
+        slot.broken = False
+        return True
 
     def _record(self, progress: _Progress, result: RoundResult) -> None:
         self._journal.attempt(result)

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.clock import Clock, iso
-from harness.devices.base import Device, DeviceError
+from harness.devices.base import Device, DeviceError, JobOutput
 from harness.engine.preparation import Preparation
 from harness.engine.turns import Cancelled, MachineTurns
 from harness.errors import UsageError
 from harness.lab.lease import DeviceBusyError, leases
 from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, RoundResult
+from harness.runners.android_app import AndroidApp
 from harness.runners.base import JobFacts, Runner, RunnerReport
+from harness.runners.binaries import AUTO, Binaries, choose
 from harness.runners.runtimes import Runtimes
+from harness.yamlfile import suggest
 
 ARTIFACTS = "artifacts"
 _POLL_SECONDS = 0.05
@@ -34,12 +37,16 @@ class Slot:
         machine: what it takes turns on with the other devices of this run.
         leases: what has to be held while a command runs, so that other runs on this computer keep away.
         facts: None before it was reached.
+        broken: whether it has to be mended before the next attempt.
+        problem: why it cannot be used any more.
     """
 
     device: Device
     machine: str
     leases: tuple[str, ...] = ()
     facts: Mapping[str, Any] | None = None
+    broken: bool = False
+    problem: Problem | None = None
 
 
 class Executor(Protocol):
@@ -57,6 +64,7 @@ class LocalExecutor:
         *,
         slots: Mapping[str, Slot],
         runners: Mapping[str, Runner],
+        binaries: Binaries,
         runtimes: Runtimes,
         preparation: Preparation,
         turns: MachineTurns,
@@ -70,6 +78,7 @@ class LocalExecutor:
         Args:
             slots: devices by name.
             runners: benchmark programs by name.
+            binaries: their files, by which `runner: auto` chooses.
             runtimes: LiteRT libraries.
             preparation: models and inputs.
             turns: of all machines.
@@ -80,6 +89,7 @@ class LocalExecutor:
         """
         self._slots = slots
         self._runners = runners
+        self._binaries = binaries
         self._runtimes = runtimes
         self._preparation = preparation
         self._turns = turns
@@ -110,35 +120,53 @@ class LocalExecutor:
         prepared = self._preparation.prepared(cell)
         if prepared.problem is not None or prepared.inputs is None:
             return replace(result, problem=prepared.problem)
-        runner = self._runners.get(cell.delegate.runner)
-        if runner is None:
-            raise UsageError(f"delegate '{cell.delegate.name}': there is no runner '{cell.delegate.runner}'")
         target = slot.device.target
+        if target is None:
+            raise DeviceError(f"{cell.device}: its platform is not known", device=cell.device)
+        runner = self._runner(cell, target)
         deadline = cell.policy.limits.deadline_seconds
-        runtime = self._runtimes.get(cell.delegate.runtime, target)
+        runtime = self._runtimes.get(cell.delegate.runtime, target) if runner.needs_runtime else None
         facts = JobFacts(prepared.model, prepared.inputs, runtime, target, deadline)
-        job = runner.job(cell, facts)
+        jobs = runner.jobs(cell, facts)
         relative = f"{ARTIFACTS}/{slug(cell.id)}/r{result.round}a{result.attempt}"
         folder = self._folder / relative
-        folder.mkdir(parents=True)
-        before = slot.device.state()
         began = self._clock.monotonic()  # fetching a runtime or building the runner is not the device's time
-        output = slot.device.execute(job, folder, deadline, turns)
-        report: RunnerReport = runner.report(cell, job, facts, output)
+        outputs: list[JobOutput] = []
+        for number, job in enumerate(jobs, 1):
+            place = folder if len(jobs) == 1 else folder / f"job{number}"
+            place.mkdir(parents=True)
+            left = deadline - (self._clock.monotonic() - began - turns.waited)
+            if outputs and left <= 0:
+                break  # a device would call it a fault of its own
+            outputs.append(slot.device.execute(job, place, left, turns))
+            if outputs[-1].exit_code != 0 or outputs[-1].timed_out:
+                break
+        report: RunnerReport = runner.report(cell, jobs, facts, outputs)
         return replace(
             result,
             measurement=report.measurement,
             problem=report.problem,
             seconds=self._clock.monotonic() - began - turns.waited,
-            transfer_bytes=output.transfer_bytes,
-            state_before=before,
-            state_after=slot.device.state(),
-            artifacts=tuple(sorted(f"{relative}/{path.name}" for path in folder.iterdir())),
+            transfer_bytes=sum(output.transfer_bytes for output in outputs),
+            state_before=outputs[0].state_before,
+            state_after=outputs[-1].state_after,
+            artifacts=tuple(
+                sorted(f"{relative}/{path.relative_to(folder)}" for path in folder.rglob("*") if path.is_file())
+            ),
             adapter=report.adapter,
             adapter_software=report.adapter_software,
             runner=report.runner,
-            runtime={"version": runtime.version, "sha256": runtime.sha256},
+            runtime={"version": runtime.version, "sha256": runtime.sha256} if runtime else {},
         )
+
+    def _runner(self, cell: Cell, target: str) -> Runner:
+        name = cell.delegate.runner
+        if name not in (AUTO, *self._runners):
+            hint = suggest(name, [AUTO, *self._runners], "known here")
+            raise UsageError(f"delegate '{cell.delegate.name}': there is no runner '{name}'{hint}")
+        if name == AUTO and cell.delegate.context == "app":
+            name = AndroidApp.name
+        return self._runners[choose(name, target, self._binaries)]
 
 
 class _JobTurns:

@@ -10,7 +10,18 @@ from harness.engine.rows import last_measured, latency_row, new_row, set_judgeme
 from harness.engine.tensors import load_samples
 from harness.measure import accuracy, gates, latency, regression
 from harness.measure.metrics import METRICS
-from harness.plan.cell import Cell, ErrorClass, Measurement, Outcome, OutputFile, Problem, RoundResult, cell_id
+from harness.plan.cell import (
+    Cell,
+    ErrorClass,
+    GateRule,
+    Measurement,
+    Outcome,
+    OutputFile,
+    Problem,
+    RoundResult,
+    cell_id,
+)
+from harness.plan.gating import DEFAULT_ORIGIN
 from harness.plan.row import AccuracyRow, CellRow, ReferenceRow, SpeedupRow
 from harness.reference.golden import Golden
 from harness.reference.inputs import InputSet
@@ -82,8 +93,9 @@ class Judge:
         rows: list[AccuracyRow] = []
         reference: tuple[OutputFile, ...] = ()
         try:
-            reference, reference_row = self._reference(cell)
-            rows = [self._accuracy(cell, measured[-1], reference, reference_row)]
+            if has_outputs(measured[-1]):
+                reference, reference_row = self._reference(cell)
+                rows = [self._accuracy(cell, measured[-1], reference, reference_row)]
         except _NoReference as missing:
             problem = missing.problem
         except ValueError as error:
@@ -155,7 +167,7 @@ class Judge:
             return golden.outputs, golden.row()
         rounds = self._measured.get(other, ())
         measurement = last_measured(rounds)
-        if measurement is None:
+        if measurement is None or not measurement.outputs:
             raise _NoReference(self._no_outputs(other, rounds))
         device, delegate = self._planned[other].device, self._planned[other].delegate
         kind = "same_device_cpu" if cell.policy.reference == "same_device_cpu" else "device"
@@ -172,8 +184,10 @@ class Judge:
         problem = rounds[-1].problem if rounds else None
         settled = self.results.get(other)
         reason = problem.reason if problem else settled.row["reason"] if settled else "it was not planned"
+        if last_measured(rounds) is not None:
+            reason = "its runner gives no outputs"
         error_class = problem.error_class if problem else None
-        words = f"the reference cell {other} has no measurement: {reason}"
+        words = f"the reference cell {other} has no outputs: {reason}"
         return Problem(Outcome.ERROR, words, error_class or ErrorClass.CONFIG, "reference")
 
     def _partner_rows(self, cell: Cell) -> list[CellRow]:
@@ -192,7 +206,7 @@ class Judge:
 
     def _apply_gates(self, cell: Cell, row: CellRow) -> None:
         figures = gates.figures(row["accuracy"], row["latency"], row["delegation"], row["memory"], row["speedup"])
-        row["gates"] = gates.judge(cell.gates, figures)
+        row["gates"] = gates.judge([rule for rule in cell.gates if row["accuracy"] or not _assumed(rule)], figures)
         set_judgement(row, gates.outcome(row["gates"]))
         if row["outcome"] == Outcome.FAIL.value and self._rounds_otherwise(cell, row):
             row["notes"].append(_ROUNDING)
@@ -240,6 +254,17 @@ class _NoReference(Exception):
         )
 
 
+def has_outputs(result: RoundResult) -> bool:
+    """Whether a round brought output tensors; some runners only time, and say so in a note."""
+    return result.measurement is not None and bool(result.measurement.outputs)
+
+
+def _assumed(rule: GateRule) -> bool:
+    """Whether a limit on accuracy is one that nobody wrote down; a runner that only times is not held to it."""
+    metric = METRICS.get(rule.metric)
+    return rule.origin == DEFAULT_ORIGIN and metric is not None and metric.where.startswith("accuracy")
+
+
 def fastest_speedup(row: CellRow, others: Sequence[CellRow]) -> SpeedupRow | None:
     """Speed-up of a measured cell over the fastest of others; None where nothing comparable was measured.
 
@@ -251,12 +276,22 @@ def fastest_speedup(row: CellRow, others: Sequence[CellRow]) -> SpeedupRow | Non
             continue
         differences = regression.timing_differences(row, other)
         if differences:
-            row["notes"].append(f"no speed-up over {other['id']}: {'; '.join(differences)}")
+            _note(row, f"no speed-up over {other['id']}: {'; '.join(differences)}")
         elif best is None or _median(other) < _median(best):
             best = other
     if best is None or best["latency"] is None or row["latency"] is None:
         return None
-    return latency.speedup(row["latency"], best["latency"], best["id"])
+    try:
+        return latency.speedup(row["latency"], best["latency"], best["id"])
+    except ValueError as error:  # whole microseconds: tiny models take 0 of them
+        _note(row, str(error))
+        return None
+
+
+def _note(row: CellRow, words: str) -> None:
+    """Add a note; speed-ups are asked for by gates and again for the report."""
+    if words not in row["notes"]:
+        row["notes"].append(words)
 
 
 def _median(row: CellRow) -> float:

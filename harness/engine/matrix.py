@@ -28,21 +28,21 @@ def build(
     cells: Sequence[Cell],
     results: Mapping[str, CellResult],
     baseline: Mapping[str, Any] | None,
-    absent_required: Sequence[str],
+    unreached: Sequence[str],
 ) -> Matrix:
     """The whole matrix of a run in which every planned cell has a result.
 
     Args:
         run: provenance.
         suites: of the run.
-        specs: devices by name, those that are absent included.
-        slots: devices that were there.
+        specs: devices by name.
+        slots: their places in the engine.
         models: what is known of the models.
         runtimes: that were used.
         cells: every planned cell, helpers included, in plan order.
         results: by cell id; every planned cell must have one.
         baseline: {"run", "path"} of the run that this one was compared with.
-        absent_required: names of required devices that were not there.
+        unreached: names of required devices that could not be reached.
     """
     rows = [results[cell.id].row for cell in cells]
     for cell in cells:
@@ -64,7 +64,7 @@ def build(
         "devices": [_device_row(name, spec, slots.get(name), results) for name, spec in specs.items()],
         "models": _model_rows(models),
         "cells": rows,
-        "summary": verdict.summarise(rows, coverage, absent_required, must),
+        "summary": verdict.summarise(rows, coverage, unreached, must),
     }
     if len(suite_rows) > 1:
         matrix["suites"] = suite_rows
@@ -105,15 +105,16 @@ def _runtime_row(runtime: Runtime) -> dict[str, Any]:
 def _device_row(name: str, spec: DeviceSpec, slot: Slot | None, results: Mapping[str, CellResult]) -> DeviceRow:
     rounds = [one for result in results.values() if result.cell.device == name for one in result.rounds]
     named = next((one for one in rounds if one.adapter), None)
+    facts = dict(slot.facts or {}) if slot else {}
     return {
         "name": name,
         "kind": kind_of(spec),
         "serial": getattr(spec, "serial", None),
         "machine": slot.machine if slot else name,
-        "emulated": False,
+        "emulated": bool(facts.pop("emulated", False)),
         "adapter": named.adapter if named else None,
         "adapter_software": named.adapter_software if named else None,
-        "facts": dict(slot.facts or {}) if slot else {},
+        "facts": facts,
     }
 
 

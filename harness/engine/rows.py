@@ -58,15 +58,16 @@ def latency_row(measured: Sequence[RoundResult]) -> LatencyRow:
         if result.measurement is None:
             continue
         first = first or result.measurement
-        rounds.append(
-            {
-                "round": result.round,
-                "order": result.order,
-                "started": result.started,
-                "samples_us": list(result.measurement.samples_us),
-                "device_state": dict(result.state_before),
-            }
-        )
+        entry: RoundRow = {
+            "round": result.round,
+            "order": result.order,
+            "started": result.started,
+            "samples_us": list(result.measurement.samples_us),
+            "device_state": dict(result.state_before),
+        }
+        if result.measurement.summary is not None:
+            entry["summary"] = result.measurement.summary
+        rounds.append(entry)
     if first is None:
         raise ValueError("nothing was measured")
     return latency.summarise(rounds, first.scope, first.init_us, first.first_us, first.start)

@@ -27,6 +27,10 @@ from harness.plan.row import CellRow, Matrix, RunRow
 from harness.plan.suite import Suite
 from harness.record.journal import Journal
 from harness.reference.golden import GoldenRunners
+from harness.runners.android_app import AndroidApp
+from harness.runners.base import Runner
+from harness.runners.benchmark_model import BenchmarkModel
+from harness.runners.binaries import Binaries, choose
 from harness.runners.delegate_bench import DelegateBench
 from harness.runners.runtimes import Runtimes
 
@@ -83,7 +87,10 @@ class Run:
             if name in used
         }
         self._runtimes = Runtimes(lab, host_target())
-        self._runners = {DelegateBench.name: DelegateBench(lab.runners.get(DelegateBench.name, {}))}
+        self._binaries = Binaries(lab.runners)
+        known = (DelegateBench, BenchmarkModel, AndroidApp)
+        runners: tuple[Runner, ...] = tuple(runner(self._binaries) for runner in known)
+        self._runners = {runner.name: runner for runner in runners}
         self._turns = MachineTurns()
         self._preparation = Preparation(
             cells,
@@ -96,6 +103,7 @@ class Run:
         executor = LocalExecutor(
             slots=self._slots,
             runners=self._runners,
+            binaries=self._binaries,
             runtimes=self._runtimes,
             preparation=self._preparation,
             turns=self._turns,
@@ -110,7 +118,6 @@ class Run:
         self._engine = Engine(
             cells=cells,
             slots=self._slots,
-            absent={},
             executor=executor,
             preparation=self._preparation,
             judge=self._judge,
@@ -152,8 +159,16 @@ class Run:
             cells=self._cells,
             results=self._judge.results,
             baseline=baseline,
-            absent_required=[],
+            unreached=self._unreached(),
         )
+
+    def _unreached(self) -> list[str]:
+        """Required devices that could not be used from the start."""
+        return [
+            name
+            for name, slot in self._slots.items()
+            if self._specs[name].required and slot.facts is None and slot.problem is not None and slot.problem.retried
+        ]
 
     def drop_passing_outputs(self) -> None:
         """Remove raw outputs of cells that passed; figures and logs stay, and so does all evidence of a failure."""
@@ -167,13 +182,14 @@ class Run:
 
     def _warm_up(self) -> None:
         """Get what devices of known target need, while this machine measures nothing."""
-        targets = {slot.device.target for slot in self._slots.values()}
+        targets = {target for slot in self._slots.values() if (target := slot.device.target) is not None}
         for runtime in dict.fromkeys(cell.delegate.runtime for cell in self._cells):
             for target in targets:
                 _attempted(lambda r=runtime, t=target: self._runtimes.get(r, t))  # type: ignore[misc]
-        for runner in self._runners.values():
-            for target in targets:
-                _attempted(lambda r=runner, t=target: r.binary(t))  # type: ignore[misc]
+        wanted = {cell.delegate.runner for cell in self._cells}
+        for target in targets:
+            for name in {choose(name, target, self._binaries) for name in wanted} & set(self._runners):
+                _attempted(lambda r=self._runners[name], t=target: r.binary(t))  # type: ignore[misc]
 
     def _plan_header(self) -> dict[str, Any]:
         return {

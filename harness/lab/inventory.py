@@ -10,9 +10,11 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.lab.spec import (
-    OWN_RUNNER,
+    ABIS,
     TARGETS,
     VERSION,
+    WILDCARD,
+    AndroidSpec,
     BinarySource,
     DevicesFile,
     DeviceSpec,
@@ -21,7 +23,7 @@ from harness.lab.spec import (
     PluggedSpec,
     RuntimeSource,
 )
-from harness.yamlfile import Document, load, suggest
+from harness.yamlfile import Document, dotted, load, suggest
 from harness.yamlmodel import validate
 
 AUTO = "auto"
@@ -34,7 +36,7 @@ class Inventory:
 
     Attributes:
         specs: the devices, in the file's order; wildcards are not resolved yet.
-        runners: runner -> target -> its program, with an absolute path.
+        runners: runner -> target -> its program, with an absolute path; Android's ABIs are targets by now.
         runtimes: the named runtimes, with absolute paths.
         hosts: the computers that devices are plugged into.
         path: of the file, absolute; None for a lab that has none.
@@ -74,8 +76,9 @@ def open_inventory(devices: str, *, environ: Mapping[str, str] | None = None) ->
 
 
 def auto_inventory() -> Inventory:
-    """This machine alone."""
-    return Inventory(specs=(LocalSpec(name="this-machine", kind="local"),))
+    """This machine, and every Android phone that is plugged in."""
+    phones = AndroidSpec(kind="android", serial=WILDCARD, required=False)
+    return Inventory(specs=(LocalSpec(name="this-machine", kind="local"), phones))
 
 
 def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> Inventory:
@@ -98,10 +101,7 @@ def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> I
     folder = path.absolute().parent
     return Inventory(
         specs=tuple(spec.at(document.where(("devices", index))) for index, spec in enumerate(file.devices)),
-        runners={
-            name: {target: _placed(binary, folder) for target, binary in targets.items()}
-            for name, targets in file.runners.items()
-        },
+        runners={name: _programs(document, name, targets, folder) for name, targets in file.runners.items()},
         runtimes={name: _placed_runtime(runtime, folder) for name, runtime in file.runtimes.items()},
         hosts=dict(file.hosts),
         path=path.absolute(),
@@ -110,13 +110,19 @@ def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> I
 
 
 def _check(document: Document, file: DevicesFile) -> None:
-    """What concerns more than one entry: names are unique, hosts exist; and that our runner's targets are some."""
+    """What concerns more than one entry: names are unique, hosts exist; and that the runners' targets are some."""
     problems: list[str] = []
-    for target in file.runners.get(OWN_RUNNER, {}):
-        if target not in TARGETS:  # it would be left unused, and a program be measured with that nobody named
-            hint = suggest(target, TARGETS, "known here")
-            place = ("runners", OWN_RUNNER, target)
-            problems.append(str(document.error(place, f"no target is called '{target}'{hint}")))
+    for runner, targets in file.runners.items():
+        known: dict[str, str] = {}
+        for name in targets:
+            place = ("runners", runner, name)
+            target = ABIS.get(name, name)
+            if target not in TARGETS:  # it would be left unused, and a program be measured with that nobody named
+                hint = suggest(name, (*TARGETS, *ABIS), "known here")
+                problems.append(str(document.error(place, f"no target is called '{name}'{hint}")))
+            elif target in known:
+                problems.append(str(document.error(place, f"'{name}' and '{known[target]}' are the same target")))
+            known.setdefault(target, name)
     first: dict[str, int] = {}
     for index, spec in enumerate(file.devices):
         loc = ("devices", index, "name")
@@ -132,8 +138,17 @@ def _check(document: Document, file: DevicesFile) -> None:
         raise UsageError("\n".join(problems))
 
 
-def _placed(binary: BinarySource, folder: Path) -> BinarySource:
-    return binary.model_copy(update={"path": str(folder / binary.path)})
+def _programs(
+    document: Document, runner: str, targets: Mapping[str, BinarySource], folder: Path
+) -> dict[str, BinarySource]:
+    """A runner's programs by target, whatever name the file uses for it."""
+    programs = {}
+    for name, source in targets.items():
+        place = ("runners", runner, name)
+        link = (*place, "url")
+        shown = document.shown(link).strip("'") if document.has_placeholder(link) else ""
+        programs[ABIS.get(name, name)] = source.at(f"{document.where(place)}: {dotted(place)}", folder, shown)
+    return programs
 
 
 def _placed_runtime(runtime: RuntimeSource, folder: Path) -> RuntimeSource:

@@ -2,26 +2,88 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, WithJsonSchema, model_validator
 from typing_extensions import Self
 
-from harness.yamlmodel import EnvName, Identity, Name, Number, Section, Sha256, Version, schema
+from harness.yamlmodel import EnvName, Identity, Name, Number, RemoteFolder, Section, Sha256, Version, schema
 
 VERSION = 1
 WILDCARD = "*"
+BIG = "big"
 OWN_RUNNER = "delegate_bench"
-TARGETS = ("x86_64-linux", "aarch64-linux", "armv7-linux", "aarch64-macos", "x86_64-macos", "aarch64-android")
+ABIS: Mapping[str, str] = {
+    "arm64-v8a": "aarch64-android",
+    "armeabi-v7a": "armv7-android",
+    "x86_64": "x86_64-android",
+}
+"""What Android calls its platforms -> the target that we call it."""
+TARGETS = ("x86_64-linux", "aarch64-linux", "armv7-linux", "aarch64-macos", "x86_64-macos", *ABIS.values())
 """Platforms that the harness's own runner can be built for."""
 
 
-class BinarySource(Section):
-    """A runner's program for one target."""
+_URL = r"^(https?://[^/\s]+|file://)/\S+$"
 
-    path: str = Field(description="The program, relative to this file.")
+
+def _url(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(_URL, value):
+        raise ValueError("expected a link that starts with https://, http:// or file:///")
+    return value
+
+
+Url = Annotated[str, BeforeValidator(_url), WithJsonSchema({"type": "string", "pattern": _URL})]
+
+
+def abi_of(target: str) -> str | None:
+    """Android's name of a target: "aarch64-android" -> "arm64-v8a"; None for platforms that are no Android's."""
+    return next((abi for abi, known in ABIS.items() if known == target), None)
+
+
+class BinarySource(Section):
+    """A runner's program for one target: exactly one of `path` and `url`.
+
+    Attributes:
+        origin: "file:line: key" of the entry, for messages; "" for one of no file.
+        shown_url: the link as messages may show it: with placeholders as they were written.
+    """
+
+    path: str | None = Field(default=None, description="The program, relative to this file.")
+    url: Url | None = Field(
+        default=None, repr=False, description="Where to download the program, once; needs `sha256`."
+    )
     sha256: Sha256 | None = Field(default=None, description="Refuse the program if its content has another SHA-256.")
+    _origin: str = PrivateAttr("")
+    _shown_url: str = PrivateAttr("")
+
+    @property
+    def origin(self) -> str:
+        """`file:line: key` of the entry."""
+        return self._origin
+
+    @property
+    def shown_url(self) -> str:
+        """The link without what may be secret in it: values from the environment, and its query."""
+        return (self._shown_url or self.url or "").partition("?")[0]
+
+    def at(self, origin: str, folder: Path, shown_url: str = "") -> Self:
+        """The same source, with its origin and its link for messages, its path taken relative to `folder`."""
+        placed = None if self.path is None else str(folder / self.path)
+        copy = self.model_copy(update={"path": placed})
+        copy._origin = origin
+        copy._shown_url = shown_url
+        return copy
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            raise ValueError("a program has exactly one of the keys path and url")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("'url' needs 'sha256': what is downloaded is run, so that its content has to be known")
+        return self
 
 
 class RuntimeSource(Section):
@@ -46,6 +108,12 @@ class HostSpec(Section):
 
     ssh: Identity = Field(description="user@host, or a name from ~/.ssh/config.")
     identity: str | None = Field(default=None, repr=False, description="Private key file; else ssh's own choice.")
+
+
+Cores = Annotated[
+    Annotated[tuple[Annotated[int, Field(ge=0)], ...], Tag("list")] | Annotated[Literal["big"], Tag("word")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "list"),
+]
 
 
 class DeviceLimits(Section):
@@ -74,8 +142,8 @@ class DeviceSpec(Section):
         default=None,
         description="The silicon behind it; devices of one machine take turns. Local devices share this machine.",
     )
-    cores: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(), description="Numbers of the CPU cores to run on."
+    cores: Cores = Field(
+        default=(), description="Numbers of the CPU cores to run on, or 'big' for an Android phone's fast ones."
     )
     _origin: str = PrivateAttr("")
 
@@ -113,6 +181,12 @@ class LocalSpec(DeviceSpec):
     """The machine that the harness runs on."""
 
     kind: Literal["local"] = Field(description="This machine.")
+
+    @model_validator(mode="after")
+    def _numbered_cores(self) -> Self:
+        if self.cores == BIG:
+            raise ValueError("'cores: big' is for Android phones; give the numbers of the cores")
+        return self
 
 
 class RemoteSpec(DeviceSpec):
@@ -167,12 +241,26 @@ class AndroidSpec(PluggedSpec):
     adb_server: Identity | None = Field(
         default=None, description="host:port of its adb server; default: the local one."
     )
-    root: bool = Field(default=False, description="Whether commands may run as root.")
+    root: RemoteFolder = Field(
+        default="/data/local/tmp/harness", description="Folder on the phone that holds all that the harness puts there."
+    )
+    _found: bool = PrivateAttr(False)
 
     @property
     def identity(self) -> str | None:
         """The serial number."""
         return self.serial
+
+    @property
+    def found(self) -> bool:
+        """Whether an entry with '*' found it: then it is never rebooted, and none of its settings is changed."""
+        return self._found
+
+    def as_found(self, name: str, serial: str) -> Self:
+        """One of the phones that this entry with '*' stands for."""
+        copy = self.model_copy(update={"name": name, "serial": serial, "exclude": ()})
+        copy._found = True
+        return copy
 
     @model_validator(mode="after")
     def _identified(self) -> Self:
@@ -206,7 +294,9 @@ class SshSpec(RemoteSpec):
 
     kind: Literal["ssh"] = Field(description="Reached through ssh.")
     address: Identity | None = Field(default=None, description="user@host, or a name from ~/.ssh/config.")
-    root: bool = Field(default=False, description="Whether commands may run as root.")
+    root: RemoteFolder | None = Field(
+        default=None, description="Folder on the board that holds all that the harness puts there."
+    )
 
     @property
     def identity(self) -> str | None:
@@ -231,7 +321,7 @@ class DevicesFile(Section):
 
     version: Literal[1] = Field(description="Version of this format.")
     runners: Annotated[Mapping[Name, Mapping[Name, BinarySource]], BeforeValidator(_none_is_empty)] = Field(
-        default={}, description="Runner -> target -> where its program comes from. Ours is built or fetched."
+        default={}, description="Runner -> target or ABI -> where its program comes from. Ours is built or fetched."
     )
     runtimes: Annotated[Mapping[Name, RuntimeSource], BeforeValidator(_none_is_empty)] = Field(
         default={}, description="Name -> where that version of the LiteRT libraries comes from."

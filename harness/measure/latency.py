@@ -8,6 +8,8 @@ always give the same interval.
 With one round, a resample draws its samples independently. With several, it first draws whole rounds, then
 samples inside each (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8), so that
 drift between rounds widens the interval. Two or three rounds say little about drift: then it is a lower bound.
+
+Rounds of runners that keep no raw samples hold statistics instead: `harness.measure.stated` says what they give.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.plan.row import LatencyRow, RoundRow, SpeedupRow
+from harness.measure import stated
+from harness.plan.row import LatencyRow, LatencySummaryRow, RoundRow, SpeedupRow
 
 Floats = NDArray[np.float64]
 
@@ -37,16 +40,32 @@ def summarise(
     """The latency of a cell over all its rounds.
 
     Args:
-        rounds: with their raw samples, in microseconds.
+        rounds: with their raw samples, or with their runner's statistics, in microseconds.
         scope: what a sample covers, such as "invoke+read".
         init_us: from loading the runtime to a compiled model.
         first_us: the first run after that.
         start: "cold" or "warm".
 
     Raises:
-        ValueError: no samples, or one that is negative or not finite.
+        ValueError: no samples, some rounds with and some without, or a figure that is negative or not finite.
     """
     parts = [np.array(one["samples_us"], dtype=np.float64) for one in rounds if one["samples_us"]]
+    statements = _statements(rounds)
+    if statements:
+        if parts:
+            raise ValueError("rounds with and without raw latency samples")
+        return {
+            "samples_us": [],
+            "scope": scope,
+            **stated.merge(statements),
+            "p90_us": None,
+            "p99_us": None,
+            "median_ci95_us": stated.median_interval(statements),
+            "init_us": init_us,
+            "first_us": first_us,
+            "start": start,
+            "rounds": list(rounds),
+        }
     if not parts:
         raise ValueError("no latency samples")
     samples = np.concatenate(parts)
@@ -77,7 +96,8 @@ def speedup(cell: LatencyRow, over: LatencyRow, over_id: str) -> SpeedupRow:
     """How many times faster a cell is than another: the ratio of the medians, 2.0 being twice as fast.
 
     With the same number of rounds (two or more) on both sides, a resample draws the same rounds of both: rounds
-    are interleaved, so what disturbs one disturbs its counterpart, and the interval narrows.
+    are interleaved, so what disturbs one disturbs its counterpart, and the interval narrows. Where a side has no raw
+    samples, the interval is the quotient of two intervals of 97.5 % (Bonferroni), so at least a 95 % one.
 
     Args:
         cell: the cell.
@@ -85,12 +105,14 @@ def speedup(cell: LatencyRow, over: LatencyRow, over_id: str) -> SpeedupRow:
         over_id: that one's id.
 
     Raises:
-        ValueError: the two measured different scopes, or the cell's median is 0; in words.
+        ValueError: the two measured different scopes, or a median is 0; in words.
     """
     if cell["scope"] != over["scope"]:
         raise ValueError(f"no speed-up over {over_id}: it timed '{over['scope']}', this cell '{cell['scope']}'")
-    if cell["median_us"] <= 0.0:
-        raise ValueError(f"no speed-up over {over_id}: the median latency is 0 us, below the clock's resolution")
+    if min(cell["median_us"], over["median_us"]) <= 0.0:
+        raise ValueError(f"no speed-up over {over_id}: a median latency is 0 us, below the clock's resolution")
+    if _statements(cell["rounds"]) or _statements(over["rounds"]):
+        return {"over": over_id, "value": over["median_us"] / cell["median_us"], "ci95": _bounds_of_ratio(cell, over)}
     ours, theirs = _parts(cell), _parts(over)
     rng = np.random.default_rng(_SEED)
     picks = None
@@ -125,14 +147,32 @@ def intervals_apart(one: LatencyRow, other: LatencyRow) -> bool:
     return high < other_low or other_high < low
 
 
+def _statements(rounds: Sequence[RoundRow]) -> list[LatencySummaryRow]:
+    return [one["summary"] for one in rounds if "summary" in one]
+
+
+def _bounds_of_ratio(cell: LatencyRow, over: LatencyRow) -> tuple[float, float]:
+    (fast_low, fast_high), (slow_low, slow_high) = _median_interval(cell, 0.975), _median_interval(over, 0.975)
+    # Statistics are whole microseconds, so 0 means less than one; the median is positive here.
+    return slow_low / fast_high, slow_high / (fast_low or min(1.0, cell["median_us"]))
+
+
+def _median_interval(row: LatencyRow, level: float) -> tuple[float, float]:
+    statements = _statements(row["rounds"])
+    if statements:
+        return stated.median_interval(statements, level)
+    return _interval(_medians(_parts(row), np.random.default_rng(_SEED)), level)
+
+
 def _parts(row: LatencyRow) -> list[Floats]:
     ordered = sorted(row["rounds"], key=lambda one: one["round"])
     parts = [np.array(one["samples_us"], dtype=np.float64) for one in ordered if one["samples_us"]]
     return parts or [np.array(row["samples_us"], dtype=np.float64)]
 
 
-def _interval(draws: Floats) -> tuple[float, float]:
-    low, high = np.percentile(draws, (2.5, 97.5))
+def _interval(draws: Floats, level: float = 0.95) -> tuple[float, float]:
+    tail = round(50.0 * (1.0 - level), 9)
+    low, high = np.percentile(draws, (tail, 100.0 - tail))
     return float(low), float(high)
 
 

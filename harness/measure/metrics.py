@@ -48,6 +48,8 @@ class Metric:
 
 _UNDEFINED = "no outputs were compared with the reference, or it is not defined for them"
 _NO_TIMING = "the cell has no valid latency"
+_NO_PARTNER = "no partner was measured that this cell can be compared with (its notes say more)"
+_NO_PERCENTILE = f"{_NO_TIMING}, or its runner keeps no single runs (benchmark_model): gate median_us instead"
 _NOT_REPORTED = "the runner did not report it"
 
 
@@ -57,8 +59,8 @@ def _accuracy(
     return name, Metric(direction, unit, f"accuracy[].{name}", meaning, _UNDEFINED, ceiling, name == "nonfinite")
 
 
-def _timing(name: str, meaning: str) -> tuple[str, Metric]:
-    return name, Metric("max", "us", f"latency.{name}", meaning, _NO_TIMING)
+def _timing(name: str, meaning: str, missing: str = _NO_TIMING) -> tuple[str, Metric]:
+    return name, Metric("max", "us", f"latency.{name}", meaning, missing)
 
 
 _STEPS = "the output's own unit; steps of quantised outputs"
@@ -81,7 +83,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 for name, meaning in TASK_METRICS.items()
             ),
             _timing("median_us", "median latency"),
-            _timing("p90_us", "90th percentile of the latency"),
+            _timing("p90_us", "90th percentile of the latency", _NO_PERCENTILE),
             _timing("init_us", "from loading the runtime to a compiled model"),
             _timing("first_us", "the first run after compiling"),
             (
@@ -105,7 +107,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             ),
             (
                 "speedup",
-                Metric("min", "", "speedup.value", "times faster than the partner", "its partner was not measured"),
+                Metric("min", "", "speedup.value", "times faster than the partner", _NO_PARTNER),
             ),
         ]
     )

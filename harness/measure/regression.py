@@ -207,6 +207,8 @@ def _latency(now: CellRow, before: CellRow) -> Aspect:
 
 
 def _accuracy(now: CellRow, before: CellRow) -> Aspect:
+    if not now["accuracy"] and before["accuracy"] and now["latency"]:
+        return Aspect("accuracy", "UNCOMPARABLE", ("outputs were compared in the baseline, and not now",))
     if not now["accuracy"] or not before["accuracy"]:
         return Aspect("accuracy", None)
     if now["inputs_sha256"] is None or now["inputs_sha256"] != before["inputs_sha256"]:

@@ -4,7 +4,7 @@
 |---|---|
 | a FAIL that is not waived, or a cell that was PASS or MARGINAL in the baseline and is UNSUPPORTED now | FAIL |
 | else ERROR, TIMEOUT or NOT_RUN; UNSUPPORTED where a measurement was expected; a model short of coverage; \
-a required device absent; nothing measured at all | INCOMPLETE |
+a required device out of reach; nothing measured at all | INCOMPLETE |
 | else | PASS |
 
 Coverage of a model: its measured cells (PASS, MARGINAL, FAIL) as a share of its planned ones. UNSUPPORTED cells are
@@ -39,7 +39,7 @@ def is_waived(cell: CellRow) -> bool:
 def summarise(
     cells: Iterable[CellRow],
     coverage: float,
-    required_devices_absent: Sequence[str],
+    unreached: Sequence[str],
     must_measure: Collection[str] = frozenset(),
 ) -> SummaryRow:
     """Count outcomes and decide the verdict. Helper cells are counted, but have no part in the verdict.
@@ -47,7 +47,7 @@ def summarise(
     Args:
         cells: all planned cells, helpers included, each once.
         coverage: share of each model's planned cells that must be measured, 0 to 1.
-        required_devices_absent: names of required devices that were not there.
+        unreached: names of required devices that could not be reached.
         must_measure: ids of cells with `expect: measured`.
 
     Raises:
@@ -56,7 +56,7 @@ def summarise(
     planned = _planned(cells)
     counts = Counter(Outcome(cell["outcome"]) for cell in planned)
     selected = [cell for cell in planned if cell["role"] == "cell"]
-    verdict, reasons = _decide(selected, coverage, required_devices_absent, must_measure)
+    verdict, reasons = _decide(selected, coverage, unreached, must_measure)
     summary: SummaryRow = {
         "verdict": verdict,
         "reasons": reasons,
@@ -84,7 +84,7 @@ def _planned(cells: Iterable[CellRow]) -> list[CellRow]:
 
 
 def _decide(
-    planned: Sequence[CellRow], coverage: float, absent: Sequence[str], must_measure: Collection[str]
+    planned: Sequence[CellRow], coverage: float, unreached: Sequence[str], must_measure: Collection[str]
 ) -> tuple[str, list[str]]:
     failed = [cell["id"] for cell in planned if cell["outcome"] == Outcome.FAIL.value and not is_waived(cell)]
     lost = [cell["id"] for cell in planned if _lost(cell)]
@@ -95,7 +95,7 @@ def _decide(
     refused = [cell["id"] for cell in planned if _refused(cell) and cell["id"] in must_measure]
     gaps += _listed("{} UNSUPPORTED although a measurement is expected", refused)
     gaps += _shortfalls(planned, coverage, must_measure)
-    gaps += [f"required device {name} is absent" for name in absent]
+    gaps += [f"required device {name} could not be reached" for name in unreached]
     if not any(cell["outcome"] in _MEASURED for cell in planned):
         gaps.append("nothing was measured")
     verdict = "FAIL" if failures else "INCOMPLETE" if gaps else "PASS"

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from harness.plan.row import LatencySummaryRow
 
 Accelerator = Literal["cpu", "gpu", "npu"]
 Fallback = Literal["forbid", "partial"]
@@ -85,7 +88,7 @@ class Delegate:
         kernels: "xnnpack", "builtin" or "reference"; CPU only.
         threads: CPU threads.
         runtime: a runtime's name; None is the one of the installed wheel.
-        runner: the benchmark program.
+        runner: the benchmark program; "auto" is ours where it can be had, else upstream's.
         context: whether a shell's process or an app measured.
         start: "cold" clears compiled-kernel caches before each round.
         fallback: "forbid" compiles for the accelerator alone; "partial" lets the CPU take what is left.
@@ -99,7 +102,7 @@ class Delegate:
     kernels: str = "xnnpack"
     threads: int = 1
     runtime: str | None = None
-    runner: str = "delegate_bench"
+    runner: str = "auto"
     context: Literal["shell", "app"] = "shell"
     start: Literal["cold", "warm"] = "warm"
     fallback: Fallback = "forbid"
@@ -250,6 +253,7 @@ class Model:
         outputs: likewise.
         ops: operations with counts.
         nodes: number of nodes in the subgraph that is run.
+        subgraph: position of the subgraph that is run; another than 0 only by a signature.
         signatures: keys of all signatures; most old files have none.
         signature: the key that is run; None when the file has no signatures.
         hybrid: dynamic-range quantised (integer weights, float arithmetic around them).
@@ -266,6 +270,7 @@ class Model:
     outputs: tuple[TensorSpec, ...] = ()
     ops: tuple[OpCount, ...] = ()
     nodes: int = 0
+    subgraph: int = 0
     signatures: tuple[str, ...] = ()
     signature: str | None = None
     hybrid: bool = False
@@ -288,6 +293,7 @@ class Policy:
         limits: memory, output size and deadline of each attempt.
         speedup_over: names of the delegates that speed-ups are reported over: the fastest of them counts.
         retries: extra attempts after an infrastructure error.
+        require_sha256: whether a runner's program given by the user must have its SHA-256 stated.
     """
 
     profile: str = "quick"
@@ -298,6 +304,7 @@ class Policy:
     limits: Limits = field(default_factory=Limits)
     speedup_over: tuple[str, ...] = ()
     retries: int = 1
+    require_sha256: bool = False
 
 
 @dataclass(frozen=True)
@@ -369,7 +376,7 @@ class Measurement:
     """What one attempt at one round produced. Times in microseconds, memory in bytes.
 
     Attributes:
-        samples_us: latency of each timed run, in `scope`.
+        samples_us: latency of each timed run, in `scope`; empty if the runner gives a summary only.
         invoke_us: the part of each that was the call itself.
         read_us: the part of each that was reading the outputs back.
         scope: what `samples_us` covers; rows of different scope are never compared.
@@ -382,6 +389,7 @@ class Measurement:
         delegation: where the nodes ran.
         peak_rss_bytes: of the runner's process.
         notes: anything a reader should know.
+        summary: statistics of the timed runs from a runner that keeps no raw latencies; else None.
     """
 
     samples_us: tuple[float, ...]
@@ -397,6 +405,7 @@ class Measurement:
     delegation: Delegation = field(default_factory=Delegation)
     peak_rss_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    summary: LatencySummaryRow | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from harness.yamlfile import Document, suggest
 
 SPEEDUP = "speedup"
 NONFINITE = "nonfinite"
+DEFAULT_ORIGIN = "default"
+"""Origin of a limit that the suite does not state."""
 
 # Right answers differ from the reference by up to 1e-5 of the output's range on float CPUs, 1e-4 on fp32 GPUs, 12 of
 # 255 steps (0.047) between 8-bit kernels and usually 0.003 to 0.05 in fp16; wrong ones by 0.5 and more. So 0.05 tells
@@ -88,8 +90,8 @@ def _rules(
     rules: dict[str, GateRule] = {}
     if not gates:
         defaults = DEFAULT_GATES["*"]
-        return tuple(GateRule(metric, limit, origin="default") for metric, limit in defaults.items())
-    rules[NONFINITE] = GateRule(NONFINITE, 0.0, origin="default")
+        return tuple(GateRule(metric, limit, origin=DEFAULT_ORIGIN) for metric, limit in defaults.items())
+    rules[NONFINITE] = GateRule(NONFINITE, 0.0, origin=DEFAULT_ORIGIN)
     for pattern, limits in gates.items():
         if not fnmatchcase(delegate, pattern):
             continue

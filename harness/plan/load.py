@@ -155,6 +155,7 @@ def _suite(document: Document, name: str, catalogue: Catalogue, metrics: Collect
         limits=Limits(file.limits.memory, file.limits.output_bytes, file.limits.deadline),
         speedup_over=over,
         retries=file.retries,
+        require_sha256=file.profile == "release" if file.require_sha256 is None else file.require_sha256,
     )
     return Suite(
         name=name,

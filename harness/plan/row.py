@@ -17,24 +17,45 @@ ErrorRow = TypedDict(
 )  # functional form: "class" is a keyword
 
 
+class LatencySummaryRow(TypedDict):
+    """What a runner that keeps no raw latencies states about the `count` timed runs of a round.
+
+    Percentiles are latencies of single runs: of the sorted runs, counted from 0, percentile p is number
+    floor(count * p / 100), and the median is percentile 50. `stdev_us` is that of the population.
+    """
+
+    count: int
+    min_us: float
+    max_us: float
+    mean_us: float
+    stdev_us: float
+    median_us: float
+    p5_us: float
+    p95_us: float
+
+
 class RoundRow(TypedDict):
-    """One measured round of a cell."""
+    """One measured round of a cell: raw latencies, or else the statistics that the runner states."""
 
     round: int
     order: int
     started: str
     samples_us: list[float]
     device_state: dict[str, Any]
+    summary: NotRequired[LatencySummaryRow]
 
 
 class LatencyRow(TypedDict):
-    """Latency of a cell over all its rounds. p99 is null under 300 samples."""
+    """Latency of a cell over all its rounds.
+
+    p99 is null under 300 samples; p90 and p99 are null where the rounds have statistics instead of samples.
+    """
 
     samples_us: list[float]
     scope: str
     count: int
     median_us: float
-    p90_us: float
+    p90_us: float | None
     p99_us: float | None
     mean_us: float
     stdev_us: float

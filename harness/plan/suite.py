@@ -108,7 +108,9 @@ class DelegateEntry(Section):
     runtime: Name | None = Field(
         default=None, description="One of the lab's runtimes, or a version of the wheel; default: the installed one."
     )
-    runner: Name = Field(default="delegate_bench", description="The benchmark program.")
+    runner: Name = Field(
+        default="auto", description="The benchmark program; auto: ours where it can be had, else benchmark_model."
+    )
     context: Literal["shell", "app"] = Field(default="shell", description="Whether a shell's process or an app runs.")
     start: Literal["cold", "warm"] = Field(default="warm", description="cold: compiled-kernel caches are cleared.")
     fallback: Fallback = Field(
@@ -201,6 +203,9 @@ class SuiteFile(Section):
     advice: Advice = Field(default=Advice(), description="What the report recommends.")
     coverage: Coverage = Field(default=Coverage(), description="How much must have been measured.")
     limits: LimitsEntry = Field(default=LimitsEntry(), description="Bounds that protect the machine.")
+    require_sha256: bool | None = Field(
+        default=None, description="Whether devices.yaml must state the SHA-256 of runners; default: in profile release."
+    )
     retries: Whole = Field(default=1, ge=0, le=10, description="Extra attempts after an infrastructure error.")
 
 

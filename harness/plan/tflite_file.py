@@ -150,7 +150,8 @@ def _parse(ref: ModelRef, data: bytes, digest: str) -> Model:
 
     signatures = [_signature(root.SignatureDefs(i), data) for i in range(_count(root.SignatureDefsLength(), data))]
     chosen, notes = _choose(ref, signatures)
-    primary = subgraphs[chosen.subgraph if chosen else 0]
+    number = chosen.subgraph if chosen else 0
+    primary = subgraphs[number]
     inputs = graphs.specs(primary, "input", chosen)
     outputs = graphs.specs(primary, "output", chosen)
     notes += _notes(inputs)
@@ -162,6 +163,7 @@ def _parse(ref: ModelRef, data: bytes, digest: str) -> Model:
         outputs=outputs,
         ops=graphs.op_counts(),
         nodes=primary.OperatorsLength(),
+        subgraph=number,
         signatures=tuple(signature.key for signature in signatures),
         signature=chosen.key if chosen else None,
         hybrid=graphs.hybrid,

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import Clock
+from harness.environment import inherited
 from harness.errors import UsageError, nearest
 from harness.paths import cache_dir
 from harness.plan.cell import GoldenRuntime, Limits, Model, Policy, Problem
@@ -217,7 +218,7 @@ class GoldenRunner:
     def _spawn(self, arguments: list[str], log: Path) -> subprocess.Popen[bytes] | None:
         """Start a child whose words go to a file; None once cancelled."""
         # One thread computes, and the pools of numpy's BLAS would count against the limit of address space.
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        env = {**inherited(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with self._lock, log.open("wb") as stream:
             if self._cancelled:
                 return None

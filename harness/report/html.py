@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from markupsafe import Markup
 from harness.measure.verdict import GOOD, is_waived
 from harness.paths import cache_dir
 from harness.plan.row import CellRow, DeviceRow, Matrix
-from harness.report import figures, plot, reasons, words
+from harness.report import fields, figures, plot, reasons, words
 from harness.report.grid import Grid, make_grid
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -108,8 +107,8 @@ def _environment() -> Environment:
         number=figures.format_number,
         share=figures.format_of_range,
         seconds=figures.format_seconds,
-        fact=fact,
-        label=label,
+        fact=fields.fact,
+        label=fields.label,
         link=link,
         shape=lambda shape: "×".join(map(str, shape)) or "scalar",  # noqa: RUF001
         short=lambda text: text if len(text) <= 12 else f"{text[:12]}…",
@@ -128,7 +127,7 @@ def _environment() -> Environment:
     return environment
 
 
-def _aligned_ms(microseconds: float, places: int = 3) -> str:
+def _aligned_ms(microseconds: float | None, places: int = 3) -> str:
     text = figures.format_ms(microseconds)
     return figures.align_decimal(text, places, digit="\u2007", point="\u2008") if places else text
 
@@ -153,22 +152,6 @@ def _file_name(path: str) -> str:
     """An artifact's path inside the folder of its cell."""
     parts = PurePosixPath(path).parts
     return "/".join(parts[2:]) if parts[:1] == ("artifacts",) and len(parts) > 2 else path
-
-
-def label(key: str) -> str:
-    """The name of a free-form field without its unit, which `fact` writes beside the value."""
-    return key.removesuffix("_bytes").removesuffix("_us").replace("_", " ")
-
-
-def fact(value: object, key: str = "") -> str:
-    """A value of a free-form field on one line: sizes and times with their units, text as it is, the rest as JSON."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and key.endswith("_bytes"):
-        return figures.format_bytes(value)
-    if isinstance(value, (int, float)) and key.endswith("_us"):
-        return figures.format_us(value)
-    return json.dumps(value, ensure_ascii=False)
 
 
 def link(path: str) -> Link:

@@ -20,9 +20,9 @@ _LABEL_DISTANCE = 13
 class _Scale:
     """Microseconds to vertical pixels. A few runs far beyond the rest do not squash it: they sit on its upper edge."""
 
-    def __init__(self, samples: Sequence[float], p90: float) -> None:
+    def __init__(self, samples: Sequence[float], p90: float | None) -> None:
         self.low, highest = min(samples), max(samples)
-        self.high = min(highest, p90 + 3 * (p90 - self.low)) if p90 > self.low else highest
+        self.high = min(highest, p90 + 3 * (p90 - self.low)) if p90 is not None and p90 > self.low else highest
         self.beyond = sum(sample > self.high for sample in samples)
 
     def y(self, value: float) -> float:
@@ -53,9 +53,9 @@ def latency_plot(latency: LatencyRow) -> Markup:
 def plot_caption(latency: LatencyRow) -> str:
     """What the plot shows, and what it leaves out."""
     samples = latency["samples_us"]
-    if not samples:
-        return ""
     rounds = len(latency["rounds"])
+    if not samples:
+        return _stated_caption(latency)
     text = f"{len(samples)} timed runs in the order they ran"
     text += f", {rounds} rounds" if rounds > 1 else ""
     text += "; box: middle half, whiskers: 10th to 90th percentile"
@@ -65,6 +65,17 @@ def plot_caption(latency: LatencyRow) -> str:
     if len(samples) > _MOST_DOTS:
         text += f"; one dot per {_step(len(samples))} runs"
     return text
+
+
+def _stated_caption(latency: LatencyRow) -> str:
+    """What a runner that keeps no samples states of each round."""
+    parts = [
+        f"{one['count']} timed runs, 90 % of them from {figures.format_us(one['p5_us'])} "
+        f"to {figures.format_us(one['p95_us'])}"
+        for entry in latency["rounds"]
+        if (one := entry.get("summary")) is not None
+    ]
+    return f"the runner keeps no single runs, it states: {'; '.join(parts)}" if parts else ""
 
 
 def _step(count: int) -> int:

@@ -135,5 +135,5 @@ def _advice_error(row: CellRow) -> str:
         "host": "check the host with `harness doctor`, then repeat with --lf",
         "runner": f"read the runner's log{by_hand}",
         "model": "check the model's file",
-        "config": "correct the suite or devices.yaml",
+        "config": "do as the reason says, or correct the suite or devices.yaml; `harness doctor` says what is missing",
     }.get(error_class, "see the attempts of this cell")

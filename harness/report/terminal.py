@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -42,7 +42,7 @@ _OUTCOME_WIDTH = 11
 _NAME_MAX = 17
 _MODEL = "model"
 _ADVICE = 3
-_FACTS = ("soc", "cpu_model", "architecture", "os")
+_FACTS = ("model", "soc", "cpu_model", "architecture", "os")
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,11 @@ def render(matrix: Matrix, surface: Surface, folder: Path | None = None) -> str:
             lines += [*_block(block), Text()]
         lines += [*_legend(matrix), Text()]
     lines += [*_not_passing(matrix, surface.width, folder), *_slower(matrix, surface.width), *_verdict(matrix)]
-    return _emit(lines, surface) + (_where(folder, surface) if folder else "")
+    return emit(lines, surface) + (_where(folder, surface) if folder else "")
 
 
-def _emit(lines: list[Text], surface: Surface) -> str:
+def emit(lines: Iterable[Text], surface: Surface) -> str:
+    """Lines as text for a surface; one that is too wide is wrapped, unless it is marked `no_wrap`."""
     target = io.StringIO()
     console = Console(
         file=target,

@@ -14,6 +14,8 @@ from harness.report import figures
 from harness.report.reasons import Delegates, advice, entry_of, only_regressed, reason
 
 _MOST_NAMES = 3
+_PHONES = ("android", "ios")
+_PROVISIONAL = " (provisional: measured by a shell's program, and an app's timing can differ)"
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Slower:
-    """Models for which a delegate is right on a device, but slower than the one it is compared with."""
+    """Models for which a delegate is right on a device, but slower than the one it is compared with.
+
+    Provisional: on a phone, and no app measured it; a phone's scheduler and GPU driver treat the two differently.
+    """
 
     device: str
     delegate: str
     over: str
     measured: int
     rows: tuple[CellRow, ...]
+    provisional: bool
 
     @property
     def text(self) -> str:
@@ -53,6 +59,7 @@ class Slower:
         return (
             f"{figures.plain(self.delegate)} on {figures.plain(self.device)} is slower than "
             f"{figures.plain(self.over)} for {count} it gets right: ship {figures.plain(self.over)} there"
+            f"{_PROVISIONAL if self.provisional else ''}"
         )
 
 
@@ -130,6 +137,8 @@ def cautions(matrix: Matrix) -> list[str]:
         found += _count(sum(places.values()), phrase)
     void = sum(row["validity"]["void"] for row in matrix["cells"])
     found += [f"The timing of {cells(void)} is void; see the notes there."] if void else []
+    untold = sum(bool(row["latency"]) and not row["accuracy"] and row["outcome"] in GOOD for row in matrix["cells"])
+    found += [f"The accuracy of {cells(untold)} was not measured; see the notes there."] if untold else []
     return found
 
 
@@ -179,10 +188,12 @@ def slower(matrix: Matrix) -> list[Slower]:
         if row["speedup"] and row["outcome"] in GOOD and not row["validity"]["void"]:
             over = row["speedup"]["over"].rpartition("[")[2].rstrip("]").partition(":")[2]
             grouped.setdefault((row["device"], row["delegate"], over), []).append(row)
-    found = [
-        Slower(*key, len(rows), tuple(row for row in rows if row["speedup"] and row["speedup"]["ci95"][1] < 1))
-        for key, rows in grouped.items()
-    ]
+    phones = {device["name"] for device in matrix["devices"] if device["kind"] in _PHONES}
+    found = []
+    for key, rows in grouped.items():
+        worse = tuple(row for row in rows if row["speedup"] and row["speedup"]["ci95"][1] < 1)
+        by_app = any(row["runner"] and row["runner"]["context"] == "app" for row in worse)
+        found.append(Slower(*key, len(rows), worse, provisional=key[0] in phones and not by_app))
     return sorted((entry for entry in found if entry.rows), key=lambda entry: -len(entry.rows))
 
 

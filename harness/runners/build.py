@@ -21,14 +21,19 @@ from pathlib import Path
 
 from harness.devices.local import host_target
 from harness.errors import UsageError, nearest
-from harness.lab.spec import OWN_RUNNER, TARGETS
+from harness.lab.spec import OWN_RUNNER, TARGETS, abi_of
 from harness.paths import cache_dir
 
 BINARY = OWN_RUNNER
 _ZIG = "ziglang"
 _ZIG_INSTALL = "pip install 'delegate-harness[zig]' (about 410 MB)"
-_NDK_VARIABLES = ("ANDROID_NDK_HOME", "ANDROID_NDK_ROOT")
-_NDK_CLANG = "aarch64-linux-android26-clang"
+NDK_VARIABLES = ("ANDROID_NDK_HOME", "ANDROID_NDK_ROOT", "ANDROID_NDK_LATEST_HOME")
+# 26: the oldest Android that LiteRT itself is built for.
+_NDK_CLANGS: Mapping[str, str] = {
+    "aarch64-android": "aarch64-linux-android26-clang",
+    "armv7-android": "armv7a-linux-androideabi26-clang",
+    "x86_64-android": "x86_64-linux-android26-clang",
+}
 # 2.17: the binary then runs on every Linux that the runtime itself runs on.
 _ZIG_TRIPLES: Mapping[str, str] = {
     "x86_64-linux": "x86_64-linux-gnu.2.17",
@@ -59,7 +64,9 @@ class Toolchain:
     def flags(self) -> tuple[str, ...]:
         """Compiler options beside sources and output."""
         strip = () if self.target.endswith("macos") else ("-s",)
-        return ("-std=c11", "-O2", "-Wall", "-Wextra", *strip)
+        # Phones with 16 KiB pages load no program whose segments are aligned to less.
+        pages = ("-Wl,-z,max-page-size=16384",) if self.target.endswith("android") else ()
+        return ("-std=c11", "-O2", "-Wall", "-Wextra", *strip, *pages)
 
     def argv(self, sources: tuple[Path, ...], output: Path) -> list[str]:
         """The command line that compiles and links `sources` into `output`."""
@@ -124,7 +131,7 @@ def find_toolchain(target: str | None = None, compiler: str | None = None) -> To
         )
     if compiler is not None:
         return _named(target, compiler, "the compiler")
-    if target == "aarch64-android":
+    if target in _NDK_CLANGS:
         return _ndk(target)
     if target == host:
         if os.environ.get("CC"):
@@ -158,18 +165,19 @@ def _named(target: str, command: str, origin: str) -> Toolchain:
 
 
 def _ndk(target: str) -> Toolchain:
-    variable = next((name for name in _NDK_VARIABLES if os.environ.get(name)), None)
+    variable = next((name for name in NDK_VARIABLES if os.environ.get(name)), None)
     if variable is None:
         raise UsageError(
-            f"building {BINARY} for {target} needs the Android NDK: unpack it and set ANDROID_NDK_HOME to its folder. "
-            "By hand: cmake -S native -B build "
-            "-DCMAKE_TOOLCHAIN_FILE=$ANDROID_NDK_HOME/build/cmake/android.toolchain.cmake -DANDROID_ABI=arm64-v8a "
+            f"building {BINARY} for {target} needs the Android NDK: unpack it and set ANDROID_NDK_HOME to its folder "
+            "(or take a built one: harness fetch android). By hand: cmake -S native -B build "
+            "-DCMAKE_TOOLCHAIN_FILE=$ANDROID_NDK_HOME/build/cmake/android.toolchain.cmake "
+            f"-DANDROID_ABI={abi_of(target)} "
             "-DANDROID_PLATFORM=android-26 -DCMAKE_BUILD_TYPE=Release && cmake --build build"
         )
     root = Path(os.environ[variable])
-    found = sorted(root.glob(f"toolchains/llvm/prebuilt/*/bin/{_NDK_CLANG}"))
+    pattern = f"toolchains/llvm/prebuilt/*/bin/{_NDK_CLANGS[target]}"
+    found = sorted(root.glob(pattern))
     if not found:
-        pattern = f"toolchains/llvm/prebuilt/*/bin/{_NDK_CLANG}"
         raise UsageError(f"${variable} is {root}, where no NDK is: expected {pattern} in it")
     return _named(target, shlex.quote(str(found[0])), f"${variable}")
 

@@ -10,7 +10,6 @@ import json
 import math
 import operator
 import secrets
-import threading
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +19,7 @@ from typing import Any
 
 from harness.devices.base import Job, JobFile, JobOutput, JobPath
 from harness.errors import UsageError
-from harness.lab.spec import BinarySource
-from harness.paths import sha256_file
+from harness.lab.spec import OWN_RUNNER
 from harness.plan.cell import (
     Cell,
     Delegate,
@@ -32,40 +30,37 @@ from harness.plan.cell import (
     OutputFile,
     Problem,
 )
-from harness.runners.base import JobFacts, RunnerReport
-from harness.runners.build import build_runner
-from harness.runners.problems import operations, problem_of
+from harness.runners.base import COLD, JobFacts, RunnerReport
+from harness.runners.binaries import Binaries
+from harness.runners.problems import operations, problem_of, unloadable
 from harness.runners.runtimes import FOLDER
 
-BINARY = "delegate_bench"
+BINARY = OWN_RUNNER
 RESULT = "result.json"
 BACKENDS = ("auto", "opencl", "webgpu", "opengl")
 _RESULT_SCHEMA = 1
 _EXIT_GRACE = 2.0
-
-# Drivers' compiled-kernel caches, switched off for a cold start (Mesa, NVIDIA).
-_COLD = {"MESA_SHADER_CACHE_DISABLE": "true", "__GL_SHADER_DISK_CACHE": "0"}
 
 
 class DelegateBench:
     """Runner `delegate_bench`."""
 
     name = BINARY
+    needs_runtime = True
 
-    def __init__(self, sources: Mapping[str, BinarySource]) -> None:
-        """Take programs of the user's own by target; other targets' are built from source."""
-        self._sources = sources
-        self._lock = threading.Lock()
-        self._binaries: dict[str, JobFile] = {}
+    def __init__(self, binaries: Binaries) -> None:
+        self._binaries = binaries
 
     def binary(self, target: str) -> Path:
-        """The program for a target: the user's own, else built; see `harness.runners.build.build_runner`."""
-        return self._file(target).source
+        """The program for a target: the user's own, else fetched or built."""
+        return self._binaries.file(BINARY, target).source
 
-    def job(self, cell: Cell, facts: JobFacts) -> Job:
-        """The job that measures one round of a cell."""
+    def jobs(self, cell: Cell, facts: JobFacts) -> Sequence[Job]:
+        """The one job that measures one round of a cell."""
         _check(cell.delegate)
-        binary = self._file(facts.target)
+        if facts.runtime is None:
+            raise ValueError(f"{BINARY} loads a runtime, and none was given")
+        binary = self._binaries.file(BINARY, facts.target, require_sha256=cell.policy.require_sha256)
         model = JobFile("model.tflite", Path(facts.model.ref.path), facts.model.sha256)
         inputs: list[JobFile] = []
         command: list[str | JobPath] = [JobPath(BINARY)]
@@ -79,18 +74,19 @@ class DelegateBench:
                 file = JobFile(f"inputs/s{number}_i{index}.bin", path, path.stem)
                 inputs.append(file)
                 command += ["--input", JobPath(file.name)]
-        env = dict(_COLD) if cell.delegate.start == "cold" else {}
+        env = dict(COLD) if cell.delegate.start == "cold" else {}
         files = (binary, model, *facts.runtime.files, *inputs)
-        return Job(job_id, files, tuple(command), env, output_bytes=cell.policy.limits.output_bytes)
+        return (Job(job_id, files, tuple(command), env, output_bytes=cell.policy.limits.output_bytes),)
 
-    def report(self, cell: Cell, job: Job, facts: JobFacts, output: JobOutput) -> RunnerReport:
+    def report(self, cell: Cell, jobs: Sequence[Job], facts: JobFacts, outputs: Sequence[JobOutput]) -> RunnerReport:
         """What the output says: a measurement only if the whole record arrived."""
+        (job,), (output,) = jobs, outputs
         record = _read_record(job, output)
         runner = {
             "name": self.name,
             "context": cell.delegate.context,
             "version": None if isinstance(record, Problem) else str(record.get("tool_version")),
-            "sha256": self._file(facts.target).sha256,
+            "sha256": self._binaries.file(BINARY, facts.target).sha256,
             "command": job.command_line,
         }
         if isinstance(record, Problem):
@@ -103,22 +99,6 @@ class DelegateBench:
         except (KeyError, TypeError, ValueError, IndexError) as error:
             result = _broken(f"wrote a result that cannot be read ({error!r})")
         return RunnerReport(result, runner, adapter, software)
-
-    def _file(self, target: str) -> JobFile:
-        with self._lock:
-            if target not in self._binaries:
-                self._binaries[target] = self._make(target)
-            return self._binaries[target]
-
-    def _make(self, target: str) -> JobFile:
-        source = self._sources.get(target)
-        path = Path(source.path) if source else build_runner(target)
-        if not path.is_file():
-            raise UsageError(f"runners: {BINARY}: {target}: there is no file {path}")
-        found = sha256_file(path)
-        if source and source.sha256 and source.sha256 != found:
-            raise UsageError(f"runners: {BINARY}: {target}: {path} has SHA-256 {found}, not {source.sha256}")
-        return JobFile(BINARY, path, found, executable=True)
 
 
 def _check(delegate: Delegate) -> None:
@@ -156,6 +136,8 @@ def _read_record(job: Job, output: JobOutput) -> Mapping[str, Any] | Problem:
     except FileNotFoundError:
         if output.timed_out:
             return Problem(Outcome.TIMEOUT, "the deadline passed and the runner had to be killed", kind="timeout")
+        if (problem := unloadable(output.stderr)) is not None:
+            return problem
         said = (output.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         if output.exit_code < 0:
             number = -output.exit_code
@@ -194,11 +176,11 @@ def _times(values: Sequence[Any]) -> tuple[float, ...]:
 
 def _result(cell: Cell, facts: JobFacts, record: Mapping[str, Any], output: JobOutput) -> Measurement | Problem:
     if record.get("status") != "ok":
-        return problem_of(record, cell.delegate)
+        return problem_of(record, cell.delegate, facts.target)
     if output.exit_code != 0:
         return _broken(f"wrote an 'ok' result but ended with exit code {output.exit_code}")
     outputs = _outputs(record, output.folder, facts)
-    delegation = _delegation(record, cell)
+    delegation = _delegation(record, cell, facts)
     if isinstance(outputs, Problem):
         return outputs
     if isinstance(delegation, Problem):
@@ -266,7 +248,7 @@ def _outputs(record: Mapping[str, Any], folder: Path, facts: JobFacts) -> tuple[
     return tuple(outputs)
 
 
-def _delegation(record: Mapping[str, Any], cell: Cell) -> Delegation | Problem:
+def _delegation(record: Mapping[str, Any], cell: Cell, facts: JobFacts) -> Delegation | Problem:
     """Where the nodes ran, from the runner's own evidence; a GPU cell without a GPU node is no measurement."""
     nodes = record.get("model_ops")
     unsupported = tuple(str(line) for line in record.get("unsupported_ops") or ())
@@ -285,6 +267,12 @@ def _delegation(record: Mapping[str, Any], cell: Cell) -> Delegation | Problem:
             names = operations(unsupported) or "see its log"
             reason = f"{on_cpu} of {total} operations ran on the CPU, which `fallback: forbid` rules out: {names}"
             return Problem(Outcome.UNSUPPORTED, reason, kind="not_fully_accelerated", unsupported_ops=unsupported)
+        if on_cpu > 0 and len(facts.model.signatures) > 1:  # the log's counts are of all graphs together
+            reason = (
+                f"the model has {len(facts.model.signatures)} signatures, and the accelerator does not say in which of "
+                f"them {on_gpu} of {total} operations ran on the GPU: use `fallback: forbid`, or a model with one"
+            )
+            return Problem(Outcome.ERROR, reason, ErrorClass.RUNNER, "delegation_unknown", unsupported_ops=unsupported)
         return Delegation(total, on_gpu, 1 if on_cpu == 0 else None, on_cpu > 0, unsupported, evidence)
     if record.get("all_on_accelerator") is True:
         evidence = "compiled for the GPU alone, and the runtime confirms full acceleration"

@@ -16,6 +16,11 @@ _ADAPTER_ADVICE = (
     "or name one with VK_ICD_FILENAMES under the device's `env:`"
 )
 
+_PHONE_ADVICE = (
+    "the phone has no GPU driver that a program of adb's shell may load: try another `backend` (opencl, opengl, "
+    "webgpu), or measure inside an app (`context: app`)"
+)
+
 _CLASSES = {
     "usage": ErrorClass.RUNNER,
     "runtime_library": ErrorClass.CONFIG,
@@ -32,12 +37,13 @@ _CLASSES = {
 
 # Lines of the log that tell a crash's cause, best first; each with what introduces it.
 _LAST_WORDS = (re.compile(r"^F\d{4} .*?\] (.*)"), re.compile(r"^(terminate called .*)"), re.compile(r"^ERROR: (.*)"))
+_UNLOADABLE = re.compile(r"CANNOT LINK EXECUTABLE|error while loading shared libraries|version `\S+' not found")
 _NO_CAUSE = "Following operations are not supported"
 _PLAIN_REFUSAL = "Operation is not supported."
 
 
-def problem_of(record: Mapping[str, Any], delegate: Delegate) -> Problem:
-    """The problem that an error record of delegate_bench describes."""
+def problem_of(record: Mapping[str, Any], delegate: Delegate, target: str) -> Problem:
+    """The problem that an error record of delegate_bench on a platform describes."""
     error = record.get("error") or {}
     kind = str(error.get("kind") or "unknown")
     message = str(error.get("message") or "no message")
@@ -51,7 +57,8 @@ def problem_of(record: Mapping[str, Any], delegate: Delegate) -> Problem:
     elif kind == "timeout":
         outcome, reason = Outcome.TIMEOUT, f"the deadline passed during '{stage}'"
     elif kind == "accelerator_unavailable":
-        advice = f"; {_ADAPTER_ADVICE}" if "adapter" in message else ""
+        advice = _PHONE_ADVICE if target.endswith("android") else _ADAPTER_ADVICE
+        advice = f"; {advice}" if "adapter" in message else ""
         outcome, reason = Outcome.UNSUPPORTED, f"{message}{advice}"
     elif kind == "unsupported":
         outcome, reason = Outcome.UNSUPPORTED, message
@@ -73,6 +80,15 @@ def problem_of(record: Mapping[str, Any], delegate: Delegate) -> Problem:
         stage,
         unsupported,
     )
+
+
+def unloadable(stderr: str) -> Problem | None:
+    """The problem of a program that never began, for want of libraries: Android's linker and Linux' say which."""
+    line = next((line.strip() for line in stderr.splitlines() if _UNLOADABLE.search(line)), None)
+    if line is None:
+        return None
+    words = f"the device cannot load the runner's program: {line[:300]}"
+    return Problem(Outcome.ERROR, words, ErrorClass.CONFIG, "unloadable")
 
 
 def operations(unsupported: Sequence[str]) -> str:

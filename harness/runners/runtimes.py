@@ -2,7 +2,8 @@
 
 The default is the one inside the installed `ai-edge-litert` wheel. Others are fetched as the official wheel for
 the device's platform with pip (so mirrors and proxies configured for pip apply), unpacked once, and kept by
-version and target.
+version and target. There are no wheels for phones: theirs come out of an Android archive, the default out of what
+`harness fetch android` brought.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from pathlib import Path
 from harness.devices.base import JobFile
 from harness.errors import UsageError
 from harness.lab.inventory import Inventory
+from harness.lab.spec import abi_of
 from harness.paths import cache_dir, sha256_file
+from harness.runners.archives import sha256_of, unpacked, version_in
+from harness.runners.fetched import COMMAND, fetched_runtime
 
 WHEEL = "ai-edge-litert"
 FOLDER = "runtime"
@@ -85,17 +89,43 @@ class Runtimes:
         return list(self._known.values())
 
     def _make(self, name: str | None, target: str) -> Runtime:
+        abi = abi_of(target)
         if name is None:
+            if abi is not None:
+                return _describe("default", *_fetched(target, abi))
             installed = _installed_version()
             if target == self._host:
                 return _describe("default", installed, target, _installed_folder())
             return _describe("default", installed, target, _wheel_folder(installed, target))
         source = self._lab.runtime(name)
         if source.wheel is not None:
+            if abi is not None:
+                return _describe(name, *_fetched(target, abi, source.wheel))
             return _describe(name, source.wheel, target, _wheel_folder(source.wheel, target))
         if source.path is not None:
             return _describe(name, None, target, Path(source.path))
-        raise UsageError(f"runtime '{name}' is an Android archive; it has nothing for {target}")
+        archive = Path(source.aar or "")
+        if abi is None:
+            raise UsageError(f"runtime '{name}' is an Android archive; it has nothing for {target}")
+        try:
+            found = sha256_of(archive)
+            if source.sha256 not in (None, found):
+                raise UsageError(f"{archive} has SHA-256 {found}, not {source.sha256}")
+            return _describe(name, version_in(archive), target, unpacked(archive, abi))
+        except UsageError as error:
+            raise UsageError(f"runtime '{name}': {error}") from None
+
+
+def _fetched(target: str, abi: str, version: str | None = None) -> tuple[str | None, str, Path]:
+    """Version, target and folder of the fetched runtime, which has to be the `version` that a suite asks for."""
+    advice = f"run: {COMMAND} (or name an AAR: runtimes: {{{version or 'x'}: {{aar: FILE}}}})"
+    runtime = fetched_runtime(target)
+    if runtime is None:
+        raise UsageError(f"there is no LiteRT runtime for {abi} phones yet; {advice}")
+    if version not in (None, runtime.version):
+        here = f"LiteRT {runtime.version}" if runtime.version else "one of unknown version"
+        raise UsageError(f"the runtime for {abi} phones is {here}, not {version}; {advice}")
+    return runtime.version, target, runtime.folder
 
 
 def _installed_version() -> str:
@@ -117,8 +147,9 @@ def _describe(name: str, version: str | None, target: str, folder: Path) -> Runt
     main = folder / library
     if not main.is_file():
         raise UsageError(f"runtime '{name}': there is no {library} in {folder}")
-    pattern = f"libLiteRt*Accelerator{main.suffix}"
-    sources = [main, *sorted(folder.glob(pattern))]
+    # On phones the accelerators have more names, and some need helpers beside them.
+    pattern = f"libLiteRt*{'' if abi_of(target) else 'Accelerator'}{main.suffix}"
+    sources = [main, *sorted(set(folder.glob(pattern)) - {main})]
     files = tuple(JobFile(f"{FOLDER}/{source.name}", source, sha256_file(source)) for source in sources)
     return Runtime(name, version, target, f"{FOLDER}/{library}", files[0].sha256, files)
 

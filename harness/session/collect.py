@@ -44,6 +44,8 @@ class SuiteFile(pytest.File):
         """One item per cell, in the suite's order."""
         try:
             suite = self.lab.suite(self.path)
+            if not self.lab.specs:
+                raise UsageError("\n".join(["no device is there to measure on; see `harness doctor`", *self.lab.notes]))
             cells = expand(suite, list(self.lab.specs.values()))
         except UsageError as error:
             # Collected as a whole first, so that one run names every broken suite; reported with exit code 4.

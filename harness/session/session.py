@@ -7,6 +7,7 @@ What measuring needs (the engine, numpy, the reports) is imported only when some
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
@@ -69,7 +70,8 @@ class LabSession:
         self.config = config
         self.clock = SystemClock()
         self.inventory = open_inventory(config.getoption("devices"))
-        self.specs = resolve(self.inventory)
+        found = resolve(self.inventory, self.clock, _tell)
+        self.specs, self.notes = found.specs, found.notes
         self.results: dict[str, CellResult] = {}
         self.collection_errors: list[str] = []
         self._suites: dict[Path, Suite] = {}
@@ -239,7 +241,7 @@ class LabSession:
     def pytest_report_header(self) -> list[str]:
         """The devices, and the YAML of a suite made on the spot."""
         path = self.inventory.path or "auto"
-        lines = [f"devices: {', '.join(self.specs)} ({path})"]
+        lines = [f"devices: {', '.join(self.specs) or 'none'} ({path})", *(f"  {note}" for note in self.notes)]
         if self._made_suite:
             lines += ["suite made on the spot:", *(f"  {line}" for line in self._made_suite.splitlines())]
         return lines
@@ -254,6 +256,12 @@ class LabSession:
         """Exit code 0 needs the verdict PASS and at least one measured cell."""
         if self._measuring is not None and self._measuring.matrix and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = exit_code(self._measuring.matrix["summary"], interrupted=False)
+
+
+def _tell(text: str) -> None:
+    """A line for the person at the terminal, before pytest has anything to write with."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _load_baseline(path: Path) -> Baseline:
@@ -286,7 +294,8 @@ def _properties(result: CellResult) -> list[tuple[str, object]]:
     row = result.row
     found: list[tuple[str, object]] = [("cell", row["id"]), ("outcome", row["outcome"])]
     if row["latency"]:
-        found += [("median_us", row["latency"]["median_us"]), ("p90_us", row["latency"]["p90_us"])]
+        latency = {"median_us": row["latency"]["median_us"], "p90_us": row["latency"]["p90_us"]}
+        found += [(name, value) for name, value in latency.items() if value is not None]
     if row["accuracy"]:
         first = row["accuracy"][0]
         found += [("max_abs", first["max_abs"]), ("max_abs_of_range", first["max_abs_of_range"])]

@@ -129,14 +129,14 @@ def test_a_jobs_environment_goes_before_the_devices_and_that_before_ours(
 
 
 def test_values_of_the_environment_are_no_facts(bench: Bench) -> None:
-    facts = bench.device(env={"TOKEN": "hunter2", "ICD": "/secret/path"}).connect()
+    facts = bench.device(env={"TOKEN": "hunter2", "ICD": "/secret/path"}).connect(print)
     assert facts["env"] == ["ICD", "TOKEN"]
     assert "hunter2" not in repr(facts)
     assert "/secret" not in repr(facts)
 
 
 def test_facts_name_the_hardware_in_contract_units(bench: Bench) -> None:
-    facts = bench.device().connect()
+    facts = bench.device().connect(print)
     assert facts["cores"] == os.cpu_count()
     assert facts["architecture"] == platform.machine()
     assert facts["memory_bytes"] > 100 << 20
@@ -167,14 +167,14 @@ def test_a_job_is_bound_to_the_devices_cores(bench: Bench) -> None:
 
 
 def test_the_facts_say_which_cores_are_used(bench: Bench) -> None:
-    assert bench.device(cores=(0,)).connect()["pinned_to_cores"] == [0]
-    assert "pinned_to_cores" not in bench.device().connect()
+    assert bench.device(cores=(0,)).connect(print)["pinned_to_cores"] == [0]
+    assert "pinned_to_cores" not in bench.device().connect(print)
 
 
 @pytest.mark.skipif(not LINUX, reason="binding to cores is for Linux")
 def test_cores_that_are_not_there_are_refused(bench: Bench) -> None:
     with pytest.raises(DeviceError, match=r"no core 100000 \(`cores` in devices\.yaml\)") as caught:
-        bench.device(cores=(0, 100000)).connect()
+        bench.device(cores=(0, 100000)).connect(print)
     assert caught.value.error_class is ErrorClass.CONFIG
 
 

@@ -56,7 +56,7 @@ class FakeDevice:
         self.stopped = threading.Event()
         self._fails_to_connect = fails_to_connect
 
-    def connect(self) -> Mapping[str, Any]:
+    def connect(self, tell: Callable[[str], None]) -> Mapping[str, Any]:
         self.calls.append("connect")
         if self._fails_to_connect:
             raise DeviceError(self._fails_to_connect, device=self.name)
@@ -70,7 +70,8 @@ class FakeDevice:
         with turns.command():
             error = self.act(self, job)
         (folder / RESULT).write_text(json.dumps(record(job, folder, error)))
-        return JobOutput(folder, 1 if error else 0, "", "", 0.1, transfer_bytes=7)
+        state = self.state()
+        return JobOutput(folder, 1 if error else 0, "", "", 0.1, 7, state_before=state, state_after=state)
 
     def state(self) -> Mapping[str, Any]:
         return {"temperature_c": 30.0}

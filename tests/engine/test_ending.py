@@ -15,8 +15,8 @@ from harness.engine.judge import Judge
 from harness.engine.preparation import Preparation
 from harness.engine.run import Run
 from harness.engine.turns import MachineTurns
-from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, RoundResult
-from harness.record.journal import Journal, read
+from harness.plan.cell import Cell, ErrorClass, Problem, RoundResult
+from harness.record.journal import Journal
 from harness.reference.golden import GoldenRunners
 from tests.engine.fake import FakeDevice, model_of
 from tests.engine.farm import CPU, WATCHDOG, Farm, drain, error, finish, outcomes, rows, wait
@@ -236,15 +236,14 @@ class OneTry:
         return RoundResult(cell.id, round_number, attempt, order, "2026-01-02T00:00:00.000Z", 0.0, problem=self.problem)
 
 
-def bare(farm: Farm, cells: list[Cell], executor: OneTry, absent: dict[str, Problem]) -> Engine:
-    """An engine without a run around it; devices that are not absent are none of its concern."""
+def bare(farm: Farm, cells: list[Cell], executor: OneTry) -> Engine:
+    """An engine without a run around it, and without devices."""
     preparation = Preparation(cells, GoldenRunners(farm.clock), lambda: None, lambda text: None)
     journal = Journal(farm.folder / "bare")
     journal.plan({"cells": []})
     return Engine(
         cells=cells,
         slots={},
-        absent=absent,
         executor=executor,
         preparation=preparation,
         judge=Judge(preparation, {cell.id: cell for cell in cells}, {}),
@@ -265,20 +264,8 @@ def planned(farm: Farm) -> list[Cell]:
     return farm.cells
 
 
-def test_cells_of_absent_devices_have_the_reason_as_outcome(farm: Farm, planned: list[Cell]) -> None:
-    problem = Problem(Outcome.NOT_RUN, "gone: is not plugged in", kind="absent")
-    engine = bare(farm, planned, OneTry(None), {"gone": problem})
-    engine.start()
-    results = drain(engine.finished)
-    engine.join(WATCHDOG)
-    assert [(result.outcome, result.row["reason"]) for result in results] == [
-        (Outcome.NOT_RUN, "gone: is not plugged in")
-    ] * 2
-    assert len(read(farm.folder / "bare" / "cells.jsonl")[1]) == 2
-
-
 def test_an_engine_that_knows_no_such_device_says_so(farm: Farm, planned: list[Cell]) -> None:
-    engine = bare(farm, planned, OneTry(None), {})
+    engine = bare(farm, planned, OneTry(None))
     engine.start()
     results = drain(engine.finished)
     engine.join(WATCHDOG)
@@ -288,7 +275,7 @@ def test_an_engine_that_knows_no_such_device_says_so(farm: Farm, planned: list[C
 
 def test_no_cells_is_a_run_that_ends_at_once(farm: Farm) -> None:
     (farm.folder / "bare").mkdir()
-    engine = bare(farm, [], OneTry(None), {})
+    engine = bare(farm, [], OneTry(None))
     engine.start()
     assert drain(engine.finished) == []
     engine.cancel(REASON)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from harness.devices.base import DeviceError, Job
-from harness.plan.cell import ErrorClass
+from harness.plan.cell import Cell, ErrorClass, Outcome, Problem
+from harness.runners.base import JobFacts, RunnerReport
+from harness.runners.delegate_bench import DelegateBench
 from tests.engine.fake import Act, FakeDevice, model_of
 from tests.engine.farm import CPU, Farm, error, finish, outcomes, rows
 
@@ -100,20 +104,61 @@ def test_a_fault_in_the_middle_of_rounds_voids_what_was_measured_before(farm: Fa
     assert [entry["round"] for entry in row["latency"]["rounds"]] == [1]
 
 
-def test_a_failing_recovery_does_not_keep_the_second_attempt_from_happening(farm: Farm) -> None:
-    phone = farm.device("phone", failing(1))
+def test_a_device_that_does_not_come_back_costs_its_own_unfinished_cells_alone(farm: Farm) -> None:
+    phone = farm.device("phone", failing(1, model="mul"))
+    farm.device("other")
 
     def recover() -> None:
-        raise DeviceError("phone: cannot be restarted", device="phone")
+        raise DeviceError("phone: no answer for 60 s", device="phone")
 
     phone.recover = recover  # type: ignore[method-assign]
-    assert outcomes(finish(farm.run("add"))) == {"add[phone:cpu]": "PASS"}
+    found = rows(finish(farm.run("add", "mul", "relu", "sub")))
+    assert found["add[phone:cpu]"]["outcome"] == "PASS"
+    assert (found["mul[phone:cpu]"]["outcome"], found["mul[phone:cpu]"]["reason"]) == (
+        "ERROR",
+        "phone: the cable fell out",
+    )
+    for model in ("relu", "sub"):
+        row = found[f"{model}[phone:cpu]"]
+        assert row["outcome"] == "NOT_RUN"
+        assert row["reason"] == "phone was lost and does not come back: phone: no answer for 60 s"
+    assert {found[f"{model}[other:cpu]"]["outcome"] for model in ("add", "mul", "relu", "sub")} == {"PASS"}
+    assert phone.calls == ["connect", "execute add", "execute mul", "close"]
+
+
+def test_a_device_is_mended_before_the_next_cell_too(farm: Farm) -> None:
+    phone = farm.device("phone", failing(2))
+    found = outcomes(finish(farm.run("add", "mul")))
+    assert found == {"add[phone:cpu]": "ERROR", "mul[phone:cpu]": "PASS"}
+    tries = ["execute add", "recover"] * 2
+    assert phone.calls == ["connect", *tries, "execute mul", "close"]
 
 
 def test_the_deadline_reaches_the_device(farm: Farm) -> None:
     phone = farm.device("phone")
     finish(farm.run("add", text=f"{CPU}limits: {{deadline: 60}}\n"))
     assert 59 < phone.deadlines[0] <= 60
+
+
+def test_the_deadline_is_for_all_jobs_of_a_round_together(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def jobs(self: DelegateBench, cell: Cell, facts: JobFacts) -> Sequence[Job]:
+        return [*original(self, cell, facts)] * 3
+
+    def report(self: DelegateBench, cell: Cell, jobs: object, facts: object, outputs: Sequence[object]) -> RunnerReport:
+        done.append(len(outputs))
+        return RunnerReport(Problem(Outcome.TIMEOUT, "late"), {"name": "x"})
+
+    original = DelegateBench.jobs
+    monkeypatch.setattr(DelegateBench, "jobs", jobs)
+    monkeypatch.setattr(DelegateBench, "report", report)
+    phone = farm.device("phone", lambda device, job: farm.clock.sleep(40))
+    finish(farm.run("add", text=f"{CPU}limits: {{deadline: 60}}\n"))
+    first, second = phone.deadlines
+    assert 59 < first <= 60
+    assert 19 < second <= 20
+    assert done == [2]
 
 
 @pytest.mark.parametrize("where", ["execute", "connect", "state"])

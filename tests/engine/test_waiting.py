@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 
 import pytest
 
-from harness.devices.base import DeviceError, Job
+from harness.devices.base import DeviceError, Job, JobOutput, Turns
 from harness.engine.judge import Judge
 from harness.engine.preparation import Preparation
 from harness.measure import accuracy, regression
 from harness.plan.cell import Cell, Model, ModelRef, Policy
 from harness.reference.golden import GoldenRunners
 from harness.reference.inputs import InputSet
+from harness.runners.delegate_bench import RESULT
 from tests.engine.fake import FakeDevice, model_of, option
 from tests.engine.farm import CPU, Farm, error, finish, outcomes, rows, wait
 
@@ -115,6 +118,30 @@ def test_a_partner_without_measurement_leaves_the_gate_unset(farm: Farm) -> None
     found = rows(finish(farm.run("add", text=text, gates="gates: {one: {speedup: 0.1}}\n")))
     assert found["add[phone:one]"]["outcome"] == "ERROR"
     assert error(found["add[phone:one]"])["kind"] == "gate_unset"
+
+
+class Instant(FakeDevice):
+    """Too fast for the runner's clock: all times are 0."""
+
+    def execute(self, job: Job, folder: Path, deadline: float, turns: Turns) -> JobOutput:
+        output = super().execute(job, folder, deadline, turns)
+        record = json.loads((folder / RESULT).read_text())
+        times = {name: [0.0] * len(record[name]) for name in ("invoke_us", "read_us")}
+        (folder / RESULT).write_text(json.dumps({**record, **times}))
+        return output
+
+
+@pytest.mark.parametrize(("gates", "outcome"), [("{one: {speedup: 0.1}}", "ERROR"), ("{one: {median_us: 9}}", "PASS")])
+def test_times_of_zero_give_no_speedup_and_cost_no_report(farm: Farm, gates: str, outcome: str) -> None:
+    farm.add(Instant("phone"), "machine-of-phone")
+    text = f"{TWO}advice: {{speedup: {{over: two}}}}\n"
+    found = rows(finish(farm.run("add", text=text, gates=f"gates: {gates}\n")))["add[phone:one]"]
+    assert found["speedup"] is None
+    assert [note for note in found["notes"] if "clock's resolution" in note] == [
+        "no speed-up over farm::add[phone:two]: a median latency is 0 us, below the clock's resolution"
+    ]
+    assert found["outcome"] == outcome
+    assert outcome == "PASS" or error(found)["kind"] == "gate_unset"
 
 
 class Mistake(Exception):

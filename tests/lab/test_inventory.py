@@ -20,8 +20,8 @@ hosts:
 devices:
   - {name: this-machine, kind: local, cores: [0, "${HARNESS_CORE}"]}
   - {name: this-machine-fp16, kind: local, env: {VK_ICD_FILENAMES: lvp.json}, machine: desk}
-  - {name: pixel-8, kind: android, serial: 37111FDJH0065R, labels: [flagship], limits: {temperature: 38, battery: 30},
-     adb_server: "localhost:5038", root: true, may_reboot: true, power: [uhubctl, -a, cycle]}
+  - {name: pixel-8, kind: android, serial: EXAMPLE8P065R, labels: [flagship], limits: {temperature: 38, battery: 30},
+     adb_server: "localhost:5038", root: /data/local/tmp/lab, may_reboot: true, power: [uhubctl, -a, cycle]}
   - {kind: android, serial: "*", exclude: [R5CT]}
   - {kind: android, serial: "*", host: rack-2, required: true}
   - {name: s23, kind: android, any: [A1, B2]}
@@ -69,9 +69,9 @@ def test_the_whole_contract(tmp_path: Path) -> None:
     assert local.cores == (0, 3)
     assert (other.env, other.machine) == ({"VK_ICD_FILENAMES": "lvp.json"}, "desk")
     assert isinstance(pixel, AndroidSpec)
-    assert (pixel.identity, pixel.labels, pixel.adb_server) == ("37111FDJH0065R", ("flagship",), "localhost:5038")
+    assert (pixel.identity, pixel.labels, pixel.adb_server) == ("EXAMPLE8P065R", ("flagship",), "localhost:5038")
     assert (pixel.limits.temperature, pixel.limits.battery) == (38.0, 30.0)
-    assert (pixel.root, pixel.may_reboot, pixel.power) == (True, True, ("uhubctl", "-a", "cycle"))
+    assert (pixel.root, pixel.may_reboot, pixel.power) == ("/data/local/tmp/lab", True, ("uhubctl", "-a", "cycle"))
     assert isinstance(anything, AndroidSpec)
     assert (anything.wildcard, anything.required, anything.exclude) == (True, False, ("R5CT",))
     assert isinstance(elsewhere, AndroidSpec)
@@ -91,7 +91,9 @@ def test_origins_paths_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [spec.origin for spec in found.specs][:4] == [f"devices.yaml:{line}" for line in (7, 8, 9, 11)]
     assert found.path == tmp_path / "devices.yaml"
     assert len(found.sha256) == 64
-    assert found.runners["benchmark_model"]["arm64-v8a"].path == str(tmp_path / "bin" / "benchmark_model")
+    program = found.runners["benchmark_model"]["aarch64-android"]
+    assert program.path == str(tmp_path / "bin" / "benchmark_model")
+    assert program.origin == "devices.yaml:2: runners.benchmark_model.arm64-v8a"
     assert found.runtimes["release-aar"].aar == str(tmp_path / "litert-2.3.0.aar")
     assert found.runtimes["built"].path == "/opt/litert"
 
@@ -115,9 +117,10 @@ def test_runtimes_by_name_or_version(tmp_path: Path) -> None:
     )
 
 
-def test_auto_is_this_machine(tmp_path: Path) -> None:
-    (spec,) = open_inventory("auto").specs
-    assert (spec.name, spec.kind, spec.required, spec.origin) == ("this-machine", "local", True, "")
+def test_auto_is_this_machine_and_whatever_phones_are_plugged_in(tmp_path: Path) -> None:
+    here, phones = open_inventory("auto").specs
+    assert (here.name, here.kind, here.required, here.origin) == ("this-machine", "local", True, "")
+    assert (phones.kind, phones.wildcard, phones.required) == ("android", True, False)
     (tmp_path / "x.yaml").write_text("version: 1\ndevices: [{name: a, kind: local}]\n")
     assert [spec.name for spec in open_inventory(str(tmp_path / "x.yaml")).specs] == ["a"]
 
@@ -269,12 +272,74 @@ def test_a_near_host_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_problem_has_a_line_in_the_order_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = f"{HEAD}  - {{name: a, kind: local, lables: [x]}}\n  - {{kind: android,\n     serial: 1, root: 7}}\n"
+    text = f"{HEAD}  - {{name: a, kind: local, lables: [x]}}\n  - {{kind: android,\n     serial: 1, root: tmp}}\n"
     assert message(tmp_path, monkeypatch, text).splitlines() == [
         "devices.yaml:3: devices[0].lables: unknown key; did you mean 'labels'?",
         "devices.yaml:5: devices[1].serial: expected text, got 1; put it in quotes",
-        "devices.yaml:5: devices[1].root: expected true or false, got 7",
+        "devices.yaml:5: devices[1].root: expected an absolute folder on the device, of letters, "
+        "digits, '.', '_', '-' and '/', got 'tmp'",
     ]
+
+
+def runners(tmp_path: Path, entries: str) -> Inventory:
+    return lab(tmp_path, f"version: 1\nrunners:\n  benchmark_model: {entries}\ndevices: [{{name: a, kind: local}}]\n")
+
+
+def test_programs_have_the_name_of_a_target_or_of_an_abi(tmp_path: Path) -> None:
+    found = runners(tmp_path, "{armeabi-v7a: {path: a}, x86_64: {path: b}, aarch64-android: {path: c}}")
+    placed = {target: source.path for target, source in found.runners["benchmark_model"].items()}
+    assert placed == {
+        "armv7-android": str(tmp_path / "a"),
+        "x86_64-android": str(tmp_path / "b"),
+        "aarch64-android": str(tmp_path / "c"),
+    }
+
+
+def test_programs_by_link(tmp_path: Path) -> None:
+    text = f"{{arm64-v8a: {{url: 'https://example.invalid/${{HARNESS_WORD}}/x?a=b', sha256: {'a' * 64}}}}}"
+    source = runners(tmp_path, text).runners["benchmark_model"]["aarch64-android"]
+    assert (source.url, source.path) == ("https://example.invalid/s3cret/x?a=b", None)
+    assert source.shown_url == "https://example.invalid/${HARNESS_WORD}/x"
+    assert "s3cret" not in repr(source)
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ("{arm64-v8a: {}}", ".arm64-v8a: a program has exactly one of the keys path and url"),
+        (
+            f"{{arm64-v8a: {{path: x, url: 'https://a/b', sha256: {'a' * 64}}}}}",
+            ".arm64-v8a: a program has exactly one of the keys path and url",
+        ),
+        (
+            "{arm64-v8a: {url: 'https://a/b'}}",
+            ".arm64-v8a: 'url' needs 'sha256': what is downloaded is run, so that its content has to be known",
+        ),
+        (
+            f"{{arm64-v8a: {{url: 'a/b', sha256: {'a' * 64}}}}}",
+            ".arm64-v8a.url: expected a link that starts with https://, http:// or file:///, got 'a/b'",
+        ),
+        (
+            f"{{arm64-v8a: {{url: 'ftp://a/b', sha256: {'a' * 64}}}}}",
+            ".arm64-v8a.url: expected a link that starts with https://, http:// or file:///, got 'ftp://a/b'",
+        ),
+        (
+            "{arm64-v8a: {path: x}, aarch64-android: {path: y}}",
+            ".aarch64-android: 'aarch64-android' and 'arm64-v8a' are the same target",
+        ),
+        (
+            "{arm64-v8: {path: x}}",
+            ".arm64-v8: no target is called 'arm64-v8'; did you mean 'arm64-v8a'? known here: x86_64-linux, "
+            "aarch64-linux, armv7-linux, aarch64-macos, x86_64-macos, aarch64-android, armv7-android, x86_64-android, "
+            "arm64-v8a, armeabi-v7a, x86_64",
+        ),
+    ],
+)
+def test_bad_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: str, expected: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        runners(tmp_path, entries)
+    assert str(caught.value) == f"devices.yaml:3: runners.benchmark_model{expected}"
 
 
 def test_a_target_that_our_runner_is_not_built_for_is_refused(tmp_path: Path) -> None:

@@ -198,7 +198,8 @@ def test_outcome_order() -> None:
     assert gates.outcome([near, failed])[0] is Outcome.FAIL
     assert gates.outcome([near, failed, unset]) == (
         Outcome.ERROR,
-        "gate speedup has no figure: its partner was not measured; max_abs 2 > 1",
+        "gate speedup has no figure: no partner was measured that this cell can be compared with (its notes say more); "
+        "max_abs 2 > 1",
         ErrorClass.CONFIG,
     )
     at_limit = gates.outcome([gate("max_abs", "MARGINAL", 0.1, 0.1)])

@@ -244,6 +244,17 @@ def test_accuracy_against_other_inputs_or_references(compared: MakeCell, fields:
     assert failed(comparison) == []
 
 
+def test_accuracy_that_is_not_measured_any_more(timed: MakeCell, make_accuracy: MakeAccuracy) -> None:
+    before = timed(100.0, accuracy=[make_accuracy()], inputs_sha256="abc")
+    comparison = compare(timed(100.0, inputs_sha256="abc"), before)
+    assert comparison.row()["verdict"] == "UNCOMPARABLE"
+    assert comparison.row()["reasons"] == [
+        "accuracy uncomparable: outputs were compared in the baseline, and not now",
+    ]
+    assert failed(comparison) == []
+    assert compare(before, timed(100.0, inputs_sha256="abc")).row()["verdict"] == "SAME"
+
+
 def test_only_shared_references_are_compared(make_cell: MakeCell, make_accuracy: MakeAccuracy) -> None:
     other = make_accuracy(max_abs_of_range=0.9)
     other["reference"] = {**other["reference"], "kind": "same_device_cpu", "device": "d"}

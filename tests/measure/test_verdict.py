@@ -90,7 +90,7 @@ def test_pass_turned_unsupported_is_a_failure(make_cell: MakeCell, before: str, 
 def test_a_required_device_that_is_absent(cells: Cells) -> None:
     rows = cells("PASS")
     assert verdict.summarise(rows, 0.0, ["pixel-8"])["verdict"] == "INCOMPLETE"
-    assert verdict.summarise(rows, 0.0, ["pixel-8"])["reasons"] == ["required device pixel-8 is absent"]
+    assert verdict.summarise(rows, 0.0, ["pixel-8"])["reasons"] == ["required device pixel-8 could not be reached"]
     assert verdict.summarise(cells("FAIL"), 0.0, ["pixel-8"])["verdict"] == "FAIL"
 
 

@@ -16,6 +16,7 @@ from harness.devices.local import host_target
 from harness.errors import UsageError
 from harness.runners import build
 from harness.runners.build import build_runner, find_toolchain, source_folder, sources_of
+from tests.drivers import absent
 from tests.native.conftest import ROOT
 
 FOREIGN = "aarch64-linux" if host_target() != "aarch64-linux" else "x86_64-linux"
@@ -123,19 +124,28 @@ def test_no_compiler_at_all_says_what_to_install(tmp_path: Path, monkeypatch: py
         find_toolchain(FOREIGN)
 
 
-def test_android_needs_the_ndk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ANDROID_NDK_HOME", "ANDROID_NDK_ROOT"):
+@pytest.mark.parametrize(
+    ("target", "abi", "compiler"),
+    [
+        ("aarch64-android", "arm64-v8a", "aarch64-linux-android26-clang"),
+        ("armv7-android", "armeabi-v7a", "armv7a-linux-androideabi26-clang"),
+        ("x86_64-android", "x86_64", "x86_64-linux-android26-clang"),
+    ],
+)
+def test_android_needs_the_ndk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, abi: str, compiler: str
+) -> None:
+    for name in ("ANDROID_NDK_HOME", "ANDROID_NDK_ROOT", "ANDROID_NDK_LATEST_HOME"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UsageError, match=r"android\.toolchain\.cmake -DANDROID_ABI=arm64-v8a"):
-        find_toolchain("aarch64-android")
+    with pytest.raises(UsageError, match=rf"android\.toolchain\.cmake -DANDROID_ABI={abi} "):
+        find_toolchain(target)
     monkeypatch.setenv("ANDROID_NDK_ROOT", str(tmp_path))
     with pytest.raises(UsageError, match=r"\$ANDROID_NDK_ROOT is .*, where no NDK is"):
-        find_toolchain("aarch64-android")
-    clang = fake_compiler(
-        tmp_path / "toolchains/llvm/prebuilt/linux-x86_64/bin", "aarch64-linux-android26-clang", COPYING
-    )
-    found = find_toolchain("aarch64-android")
+        find_toolchain(target)
+    clang = fake_compiler(tmp_path / "toolchains/llvm/prebuilt/linux-x86_64/bin", compiler, COPYING)
+    found = find_toolchain(target)
     assert found.command == (str(clang),)
+    assert "-Wl,-z,max-page-size=16384" in found.flags, "phones with 16 KiB pages"
 
 
 def strict(target: str | None, output: Path) -> subprocess.CompletedProcess[str]:
@@ -179,7 +189,7 @@ def test_cmake_builds_the_same_sources(tmp_path: Path) -> None:
     listed = set(re.findall(r"\b\w+\.c\b", (folder / "CMakeLists.txt").read_text()))
     assert listed == {path.name for path in sources_of(folder)}
     if shutil.which("cmake") is None:
-        pytest.skip("cmake is not installed")
+        absent("needs cmake: apt-get install cmake")
     environment = {name: value for name, value in os.environ.items() if name != "CC"}
     for command in (["cmake", "-S", str(folder), "-B", str(tmp_path)], ["cmake", "--build", str(tmp_path)]):
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)

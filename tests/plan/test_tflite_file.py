@@ -129,6 +129,7 @@ class TestSignatures:
     def test_chosen(self) -> None:
         model = read(shared("odd/multi_signature_model.tflite"), signature="sub")
         assert model.signature == "sub"
+        assert model.subgraph == 2
         assert model.notes == ()
 
     def test_unknown(self) -> None:

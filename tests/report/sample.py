@@ -252,7 +252,7 @@ def device_row(name: str) -> DeviceRow:
     return DeviceRow(
         name=name,
         kind="android",
-        serial="37111FDJH0065R",
+        serial="EXAMPLE8P065R",
         machine=name,
         emulated=False,
         adapter="Mali-G715",

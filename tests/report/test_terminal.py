@@ -130,7 +130,7 @@ def test_narrow_columns_leave_room_for_the_headings() -> None:
 
 def test_what_is_slower_than_the_cpu_is_advised_against() -> None:
     text = render(sample.matrix_of([sample.cell_row(speedup=0.5)]), Surface(120))
-    assert "\n  gpu-fp16 on pixel-8 is slower than cpu for the one model it gets right: ship cpu there\n" in text
+    assert "\n  gpu-fp16 on pixel-8 is slower than cpu for the one model it gets right: ship cpu there" in text
     assert "slower" not in render(sample.matrix_of([sample.cell_row(speedup=2.0)]), Surface(120))
 
 

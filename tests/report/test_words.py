@@ -100,7 +100,19 @@ def test_only_what_is_surely_slower_and_right_is_advised_against() -> None:
     void["validity"]["void"] = True
     (found,) = words.slower(matrix_of([slow, fast, unsure, wrong, void]))
     assert [row["model"] for row in found.rows] == ["slow"]
-    assert found.text == "gpu-fp16 on pixel-8 is slower than cpu for 1 of the 3 models it gets right: ship cpu there"
+    plain = "gpu-fp16 on pixel-8 is slower than cpu for 1 of the 3 models it gets right: ship cpu there"
+    assert found.text == f"{plain} (provisional: measured by a shell's program, and an app's timing can differ)"
+    assert slow["runner"] is not None
+    slow["runner"]["context"] = "app"
+    (found,) = words.slower(matrix_of([slow, fast]))
+    assert not found.provisional
+
+
+def test_only_phones_tell_a_shell_from_an_app() -> None:
+    matrix = matrix_of([cell_row(speedup=0.5)])
+    matrix["devices"][0]["kind"] = "local"
+    (found,) = words.slower(matrix)
+    assert not found.provisional
 
 
 def test_a_quick_run_and_an_unfinished_one_are_cautioned() -> None:
@@ -133,3 +145,11 @@ def test_delegation_is_never_the_name_of_the_accelerator_alone() -> None:
 def test_long_lists_of_cells_are_cut() -> None:
     rows = [cell_row(f"m{number}") for number in range(5)]
     assert words.cell_names(rows, 2) == "m0[pixel-8:gpu-fp16], m1[pixel-8:gpu-fp16] and 3 more"
+
+
+def test_a_good_cell_that_was_only_timed_is_cautioned() -> None:
+    timed, compared = cell_row("timed"), cell_row("compared")
+    timed["accuracy"] = []
+    assert words.cautions(matrix_of([timed, compared])) == [
+        "The accuracy of 1 cell was not measured; see the notes there."
+    ]

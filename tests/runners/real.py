@@ -20,6 +20,7 @@ from harness.plan.cell import Cell, Delegate, Limits, ModelRef, Policy, Runs
 from harness.plan.tflite_file import describe
 from harness.reference.inputs import InputSet, make_inputs
 from harness.runners.base import JobFacts
+from harness.runners.binaries import Binaries
 from harness.runners.delegate_bench import RESULT, DelegateBench
 from harness.runners.runtimes import Runtimes
 from tests.conftest import MODELS
@@ -76,7 +77,7 @@ def measured(model: str = "add") -> Measured:
     """The measurement of a model, made once for the whole test run."""
     cell = cell_of(model, Delegate("cpu"))
     facts = facts_of(cell)
-    job = DelegateBench({}).job(cell, facts)
+    (job,) = DelegateBench(Binaries({})).jobs(cell, facts)
     folder = Path(tempfile.mkdtemp(dir=cache_dir("measured")))
     output = LocalDevice("box", SystemClock()).execute(job, folder, 60.0, NoTurns())
     return Measured(cell, facts, job, output)

@@ -15,7 +15,8 @@ from harness.errors import UsageError
 from harness.lab.spec import BinarySource
 from harness.plan.cell import Delegate, Limits, Policy, Runs
 from harness.runners.base import JobFacts
-from harness.runners.delegate_bench import DelegateBench
+from harness.runners.binaries import Binaries
+from harness.runners.delegate_bench import BINARY, DelegateBench
 from harness.runners.runtimes import FOLDER, Runtime
 from tests.runners.real import cell_of, facts_of
 
@@ -35,9 +36,13 @@ def program(tmp_path: Path) -> Path:
     return path
 
 
+def bench(source: BinarySource) -> DelegateBench:
+    return DelegateBench(Binaries({BINARY: {TARGET: source}}))
+
+
 @pytest.fixture
 def runner(program: Path) -> DelegateBench:
-    return DelegateBench({TARGET: BinarySource(path=str(program), sha256=SHA)})
+    return bench(BinarySource(path=str(program), sha256=SHA))
 
 
 def job_of(
@@ -46,7 +51,7 @@ def job_of(
     cell = cell_of(model, delegate, POLICY)
     facts = facts_of(cell, TARGET)
     facts = replace(facts, model=replace(facts.model, **model_facts))
-    return runner.job(cell, facts), facts
+    return runner.jobs(cell, facts)[0], facts
 
 
 def options(job: Job) -> dict[str, str]:
@@ -58,6 +63,7 @@ def options(job: Job) -> dict[str, str]:
 
 def test_every_option_of_a_cpu_cell(runner: DelegateBench) -> None:
     job, facts = job_of(runner, Delegate("cpu", kernels="builtin", threads=3), model="relu")
+    assert facts.runtime is not None
     library = f"{FOLDER}/{Path(facts.runtime.library).name}"
     assert options(job) == {
         "--lib": library,
@@ -131,6 +137,7 @@ def test_files_carry_the_hash_of_their_content(runner: DelegateBench) -> None:
     for file in job.files:
         assert hashlib.sha256(file.source.read_bytes()).hexdigest() == file.sha256, file.name
     assert [file.name for file in job.files if file.executable] == ["delegate_bench"]
+    assert facts.runtime is not None
     assert {file.name for file in facts.runtime.files} < {file.name for file in job.files}
     assert len({file.name for file in job.files}) == len(job.files)
 
@@ -143,7 +150,7 @@ def test_every_path_of_the_command_is_a_file_of_the_job_or_its_output(runner: De
 
 def test_a_short_deadline_leaves_the_runner_at_least_a_second(runner: DelegateBench) -> None:
     cell = cell_of("add", Delegate("d"), replace(POLICY, limits=Limits(deadline_seconds=1.5)))
-    assert options(runner.job(cell, facts_of(cell, TARGET)))["--timeout"] == "1"
+    assert options(runner.jobs(cell, facts_of(cell, TARGET))[0])["--timeout"] == "1"
 
 
 def test_an_npu_is_refused_by_name(runner: DelegateBench) -> None:
@@ -154,10 +161,10 @@ def test_an_npu_is_refused_by_name(runner: DelegateBench) -> None:
 
 
 def test_a_program_of_the_users_own_is_taken_and_checked(program: Path) -> None:
-    assert DelegateBench({TARGET: BinarySource(path=str(program))}).binary(TARGET) == program
+    assert bench(BinarySource(path=str(program))).binary(TARGET) == program
     wrong = BinarySource(path=str(program), sha256="0" * 64)
     with pytest.raises(UsageError) as caught:
-        DelegateBench({TARGET: wrong}).binary(TARGET)
+        bench(wrong).binary(TARGET)
     for words in (TARGET, str(program), SHA, "0" * 64):
         assert words in str(caught.value)
 
@@ -165,7 +172,7 @@ def test_a_program_of_the_users_own_is_taken_and_checked(program: Path) -> None:
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     source = BinarySource(path=str(tmp_path / "gone"))
     with pytest.raises(UsageError, match=f"runners: delegate_bench: {TARGET}: there is no file .*gone"):
-        DelegateBench({TARGET: source}).binary(TARGET)
+        bench(source).binary(TARGET)
 
 
 def test_a_target_that_nothing_can_be_built_for_is_named(runner: DelegateBench) -> None:

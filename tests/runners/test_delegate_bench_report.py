@@ -15,6 +15,7 @@ from harness.devices.base import JobOutput
 from harness.engine.tensors import load_samples
 from harness.plan.cell import Delegate, ErrorClass, Outcome, Problem
 from harness.runners.base import RunnerReport
+from harness.runners.binaries import Binaries
 from harness.runners.delegate_bench import RESULT, DelegateBench
 from tests.runners.real import Measured, cell_of, measured
 
@@ -41,7 +42,7 @@ class Doctor:
         """The report of the files as they are."""
         output: JobOutput = replace(self.real.output, folder=self.folder, **changes)
         cell = replace(self.real.cell, delegate=delegate) if delegate else self.real.cell
-        return DelegateBench({}).report(cell, self.real.job, self.real.facts, output)
+        return DelegateBench(Binaries({})).report(cell, [self.real.job], self.real.facts, [output])
 
     def problem(self, delegate: Delegate | None = None, **changes: Any) -> Problem:
         """The problem that must be there instead of a measurement."""
@@ -130,6 +131,16 @@ def test_no_record_and_the_runner_said_why(doctor: Doctor) -> None:
     assert "exit code 127" in reason
     assert reason.endswith("libfoo.so: cannot open")
     assert "nothing on stderr" in broken(doctor.read(exit_code=0, stderr=" \n").problem)
+
+
+@pytest.mark.parametrize("code", [-6, 127])
+def test_a_program_that_cannot_be_loaded_names_what_it_lacks(doctor: Doctor, code: int) -> None:
+    (doctor.folder / RESULT).unlink()
+    said = 'CANNOT LINK EXECUTABLE "delegate_bench": library "libx.so" not found: needed by main executable'
+    found = doctor.read(exit_code=code, stderr=f"{said}\n").problem
+    assert found is not None
+    assert (found.error_class, found.kind) == (ErrorClass.CONFIG, "unloadable")
+    assert said in found.reason
 
 
 def test_no_record_because_of_a_signal(doctor: Doctor) -> None:
@@ -274,6 +285,15 @@ def test_some_nodes_on_the_cpu(doctor: Doctor) -> None:
     found = report.measurement.delegation
     assert (found.nodes_total, found.nodes_delegated, found.partitions, found.fallback) == (66, 60, None, True)
     assert found.unsupported_ops == ("CUMSUM: no",)
+
+
+def test_counts_of_several_signatures_prove_nothing_about_one(doctor: Doctor) -> None:
+    facts = doctor.real.facts
+    doctor.real = replace(doctor.real, facts=replace(facts, model=replace(facts.model, signatures=("a", "b"))))
+    mixed = gpu(doctor, PARTIAL, gpu_nodes=60, cpu_nodes=6)
+    assert mixed.problem is not None
+    assert (mixed.problem.outcome, mixed.problem.kind) == (Outcome.ERROR, "delegation_unknown")
+    assert gpu(doctor, PARTIAL, gpu_nodes=66, cpu_nodes=0).measurement is not None
 
 
 @pytest.mark.parametrize("delegate", [GPU, PARTIAL])

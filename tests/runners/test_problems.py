@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
-from harness.plan.cell import Delegate, ErrorClass, Outcome
-from harness.runners.problems import operations, problem_of
+from harness.plan.cell import Delegate, ErrorClass, Outcome, Problem
+from harness.runners import problems
+from harness.runners.problems import operations
 from tests.conftest import ROOT
 
 CPU, GPU = Delegate("cpu"), Delegate("gpu", "gpu")
 E, U = Outcome.ERROR, Outcome.UNSUPPORTED
 RUNNER, MODEL, CONFIG, HOST = ErrorClass.RUNNER, ErrorClass.MODEL, ErrorClass.CONFIG, ErrorClass.HOST
+
+
+def problem_of(record: dict[str, Any], delegate: Delegate, target: str = "x86_64-linux") -> Problem:
+    return problems.problem_of(record, delegate, target)
+
 
 TABLE: list[tuple[str, Delegate, Outcome, ErrorClass | None]] = [
     ("usage", CPU, E, RUNNER),
@@ -117,6 +123,9 @@ def test_a_missing_adapter_comes_with_what_to_install() -> None:
     problem = problem_of(record("accelerator_unavailable", message="no adapter was found"), GPU)
     assert problem.reason.startswith("no adapter was found; install a Vulkan loader")
     assert "VK_ICD_FILENAMES" in problem.reason
+    phone = problem_of(record("accelerator_unavailable", message="no adapter was found"), GPU, "aarch64-android")
+    assert "context: app" in phone.reason
+    assert "VK_ICD" not in phone.reason
     other = problem_of(record("accelerator_unavailable", message="no such library"), GPU)
     assert other.reason == "no such library"
 

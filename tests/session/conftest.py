@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,22 @@ class Lab:
     def outcomes(self) -> dict[str, str]:
         """Outcome of each cell of the newest run, by `model[device:delegate]`."""
         return {cell["id"].partition("::")[2]: cell["outcome"] for cell in self.matrix["cells"]}
+
+
+@pytest.fixture
+def adb_port(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[int]:
+    """A free port for an adb server that the harness starts, with neither USB nor the network; it is ended."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+    for name in ("HOME", "TMPDIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    yield port
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"0009host:kill")
+        while connection.recv(100):
+            pass
 
 
 @pytest.fixture

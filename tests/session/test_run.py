@@ -90,7 +90,7 @@ def test_plain_pytest_runs_tests_and_no_cell(lab: Lab) -> None:
     assert not (lab.path / "reports").exists()
 
 
-def test_a_model_alone_needs_no_yaml(lab: Lab) -> None:
+def test_a_model_alone_needs_no_yaml(lab: Lab, adb_port: int) -> None:
     lab.models("add")
     result = lab.pytester.runpytest_subprocess("--devices", "auto", "--model", "models/add.tflite")
     assert set(lab.outcomes) == {
@@ -99,6 +99,7 @@ def test_a_model_alone_needs_no_yaml(lab: Lab) -> None:
         "add[this-machine:gpu-fp32]",
     }
     assert lab.outcomes["add[this-machine:cpu]"] == "PASS"
+    result.stdout.fnmatch_lines(["devices: this-machine (auto)", "*no phone*"])
     result.stdout.fnmatch_lines(["*suite made on the spot:*", "*gpu-fp16: {accelerator: gpu, precision: fp16}*"])
     assert result.ret == 0
 

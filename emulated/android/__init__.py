@@ -1,0 +1,1 @@
+"""Emulated Android phones: an adbd that the real adb server talks to."""

@@ -1,0 +1,192 @@
+"""Contents of files through the sync protocol, both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import stat
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from typing_extensions import Self
+
+from harness.devices.adb.errors import DeviceLostError, shorten
+from harness.devices.adb.sync_messages import HEAD, fail_text, refusal, request
+from harness.devices.adb.wire import Connection, Deadline
+
+Portion = Callable[[], AbstractContextManager[object]]
+"""What is entered around each stretch of copying."""
+
+PORTION = 4 << 20
+"""Bytes of one stretch."""
+
+_DATA = 64 << 10  # the protocol's own limit for one DATA message
+_BUFFER = 4 * (_DATA + HEAD.size)
+
+
+@dataclass(frozen=True)
+class PushFile:
+    """One file to push.
+
+    Attributes:
+        source: the file on the controller, or its content.
+        remote: full path on the device, never a folder's.
+        mode: permission bits; adbd gives group and others what the user has.
+    """
+
+    source: Path | bytes
+    remote: str
+    mode: int = 0o644
+
+
+class Stretches:
+    """Keeps `portion` entered while bytes move, anew after every 4 MiB; waiting for it does not count as time."""
+
+    def __init__(self, portion: Portion | None, deadline: Deadline) -> None:
+        """Prepare.
+
+        Args:
+            portion: what to enter; None for nothing.
+            deadline: put off by the time that entering took.
+        """
+        self._portion = portion or contextlib.nullcontext
+        self._deadline = deadline
+        self._entered = contextlib.ExitStack()
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        """Begin the first stretch."""
+        self._begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the last one."""
+        self._entered.close()
+
+    def moved(self, size: int) -> None:
+        """Count bytes, and let others have their turn when it is time."""
+        self._size += size
+        if self._size > PORTION - _BUFFER:  # what is sent next may not fit any more
+            self._entered.close()
+            self._begin()
+
+    def _begin(self) -> None:
+        self._size = 0
+        before = self._deadline.now()
+        self._entered.enter_context(self._portion())
+        self._deadline.extend(self._deadline.now() - before)
+
+
+class Pushing:
+    """Sends files one after the other through one buffer, and reads the device's answers as they come.
+
+    The device answers each file with OKAY or FAIL when it has read it whole, and a failure as soon as it happens; it
+    may stop reading then. So whatever can be read is read before more is sent.
+    """
+
+    def __init__(self, connection: Connection, stretches: Stretches, mtime: int) -> None:
+        """Prepare.
+
+        Args:
+            connection: a sync service.
+            stretches: entered by the caller.
+            mtime: time stamp of the files on the device, in seconds since 1970.
+        """
+        self._connection = connection
+        self._stretches = stretches
+        self._mtime = mtime
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._used = 0
+        self._unanswered: deque[str] = deque()
+
+    def send(self, files: Sequence[PushFile]) -> int:
+        """Send all files; the number of bytes of their contents."""
+        total = sum(self._send(file) for file in files)
+        self._flush()
+        return total
+
+    def finish(self) -> None:
+        """Wait for the answers that are left."""
+        while self._unanswered:
+            self._answer()
+
+    def _send(self, file: PushFile) -> int:
+        self._unanswered.append(file.remote)
+        self._add(request(self._connection, b"SEND", file.remote, f",{stat.S_IFREG | file.mode}"))
+        total = 0
+        with io.BytesIO(file.source) if isinstance(file.source, bytes) else file.source.open("rb", 0) as stream:
+            while size := self._data(stream):
+                total += size
+        self._add(HEAD.pack(b"DONE", self._mtime))
+        return total
+
+    def _data(self, stream: io.BytesIO | io.FileIO) -> int:
+        self._make_room(HEAD.size + _DATA)
+        start = self._used + HEAD.size
+        size = stream.readinto(self._buffer[start : start + _DATA])
+        if size:
+            HEAD.pack_into(self._buffer, self._used, b"DATA", size)
+            self._used = start + size
+        return size
+
+    def _add(self, message: bytes) -> None:
+        self._make_room(len(message))
+        self._buffer[self._used : self._used + len(message)] = message
+        self._used += len(message)
+
+    def _make_room(self, size: int) -> None:
+        if self._used + size > len(self._buffer):
+            self._flush()
+
+    def _flush(self) -> None:
+        self._connection.command = shorten(self._unanswered[0]) if self._unanswered else self._connection.command
+        try:
+            self._connection.send(self._buffer[: self._used], meanwhile=self._answer)
+        except DeviceLostError:
+            # The reason may have come just before the end.
+            with contextlib.suppress(DeviceLostError):
+                while True:
+                    self._answer()
+            raise
+        self._stretches.moved(self._used)
+        self._used = 0
+
+    def _answer(self) -> None:
+        """Read one answer. Raises RemoteError for a file that the device refused."""
+        kind, length = HEAD.unpack(self._connection.read(HEAD.size))
+        if kind == b"FAIL" and self._unanswered:
+            raise refusal(self._connection, self._unanswered[0], "was not taken", fail_text(self._connection, length))
+        if kind != b"OKAY" or not self._unanswered:
+            raise self._connection.junk(HEAD.pack(kind, length))
+        self._unanswered.popleft()
+
+
+def receive(connection: Connection, remote: str, stream: BinaryIO, limit: int, stretches: Stretches) -> int:
+    """Read a file's content into `stream`; its number of bytes.
+
+    Raises:
+        RemoteError: the device refused, or more than `limit` bytes came.
+    """
+    connection.send(request(connection, b"RECV", remote))
+    total = 0
+    while True:
+        head = connection.read(HEAD.size)
+        kind, length = HEAD.unpack(head)
+        if kind == b"DONE":
+            return total
+        if kind == b"FAIL":
+            raise refusal(connection, remote, "cannot be pulled", fail_text(connection, length))
+        if kind != b"DATA" or length > _DATA:
+            raise connection.junk(head)
+        total += length
+        if total > limit:
+            raise refusal(connection, remote, f"has more than the {limit} bytes allowed")
+        stream.write(connection.read(length))
+        stretches.moved(length)

@@ -1,0 +1,1 @@
+"""Upstream's benchmark_model, classic and LiteRT flavour: its command line, its log, its files."""
