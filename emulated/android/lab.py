@@ -209,9 +209,11 @@ class AdbLab:
 
     def connect(self, phone: Phone) -> str:
         """Make the server know a phone, and wait until it is ready or cannot be; what the server said."""
-        if not _on_tcp(phone) and self._hub is not None:
-            self._hub.plugged.add(phone.serial)
-        said = self._server.ask(f"host:connect:{phone.serial}")
+        try:
+            said = self._server.ask(f"host:connect:{phone.serial}")
+        finally:  # after the question: what the hub does about a phone would otherwise race with it for the answer
+            if not _on_tcp(phone) and self._hub is not None:
+                self._hub.plugged.add(phone.serial)
         if said.startswith(("connected", "already connected")):
             with contextlib.suppress(TimeoutError):
                 self._server.ask(f"host-serial:{phone.serial}:wait-for-any-device", 5.0)

@@ -50,6 +50,8 @@ class Job:
         env: environment variables for the command, added to the device's own.
         output: name of the folder (in the job's folder) whose files are brought back; made empty first.
         output_bytes: more than this in `output` is an error, not a transfer.
+        app: the runner whose app does this job, on devices that start apps and not programs. The command is then what
+            the app is told, and `@@NAME@@` in a word is replaced by that file's path as the app sees it.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     output: str = "out"
     output_bytes: int = 256 << 20
+    app: str | None = None
 
     @property
     def command_line(self) -> str:

@@ -24,9 +24,14 @@ ABIS: Mapping[str, str] = {
 """What Android calls its platforms -> the target that we call it."""
 TARGETS = ("x86_64-linux", "aarch64-linux", "armv7-linux", "aarch64-macos", "x86_64-macos", *ABIS.values())
 """Platforms that the harness's own runner can be built for."""
+IOS_TARGET = "aarch64-ios"
+"""iPhones and iPads: the program and its runtime are inside an app, which its user builds and signs."""
 
 
 _URL = r"^(https?://[^/\s]+|file://)/\S+$"
+
+
+Launcher = Literal["auto", "tidevice", "devicectl", "go-ios", "pymobiledevice3", "manual"]
 
 
 def _url(value: object) -> object:
@@ -273,15 +278,39 @@ class IosSpec(PluggedSpec):
 
     kind: Literal["ios"] = Field(description="Reached through usbmux.")
     udid: Identity | None = Field(default=None, description="The device's UDID, or '*' for whatever is plugged in.")
-    bundle: Identity = Field(description="Bundle id of the installed measuring app.")
-    usbmuxd: str | None = Field(
-        default=None, description="usbmuxd's socket: a path or host:port; default: the system's."
+    bundle: Identity = Field(
+        default="com.example.delegatebench", description="Bundle identifier of the installed measuring app."
     )
+    benchmark_bundle: Identity = Field(
+        default="com.example.LiteRTBenchmark", description="Bundle identifier of upstream's benchmark app."
+    )
+    usbmuxd: Identity | None = Field(
+        default=None,
+        description="usbmuxd's socket: a path or host:port; default: $USBMUXD_SOCKET_ADDRESS, else the system's.",
+    )
+    launcher: Launcher = Field(
+        default="auto", description="What starts the app; auto: what fits its iOS version and can be found."
+    )
+    rsd: Identity | None = Field(
+        default=None, description="host:port of a tunnel to it that is up already, for iOS 17 and later."
+    )
+    _found: bool = PrivateAttr(False)
 
     @property
     def identity(self) -> str | None:
         """The UDID."""
         return self.udid
+
+    @property
+    def found(self) -> bool:
+        """Whether an entry with '*' found it."""
+        return self._found
+
+    def as_found(self, name: str, udid: str) -> Self:
+        """One of the phones that this entry with '*' stands for."""
+        copy = self.model_copy(update={"name": name, "udid": udid, "exclude": ()})
+        copy._found = True
+        return copy
 
     @model_validator(mode="after")
     def _identified(self) -> Self:

@@ -149,7 +149,7 @@ HEAD = "version: 1\ndevices:\n"
         ),
         ("{kind: local}", "devices.yaml:3: devices[0]: required key 'name' is missing"),
         ("{kind: android, name: x}", "devices.yaml:3: devices[0]: required key 'serial' is missing"),
-        ("{kind: ios, name: x, udid: y}", "devices.yaml:3: devices[0]: required key 'bundle' is missing"),
+        ("{kind: ios, name: x}", "devices.yaml:3: devices[0]: required key 'udid' is missing"),
         ("{kind: ssh, name: x}", "devices.yaml:3: devices[0]: required key 'address' is missing"),
         ("{kind: android, serial: y}", "devices.yaml:3: devices[0]: required key 'name' is missing"),
         (
