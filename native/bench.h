@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #define _DARWIN_C_SOURCE
 
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,7 +62,7 @@ typedef enum {
 } Stage;
 
 enum { ACCELERATOR_CPU, ACCELERATOR_GPU, ACCELERATOR_GPU_CPU };
-enum { BACKEND_AUTO, BACKEND_OPENCL, BACKEND_WEBGPU, BACKEND_OPENGL };         // LiteRT's own numbers
+enum { BACKEND_AUTO, BACKEND_OPENCL, BACKEND_WEBGPU, BACKEND_OPENGL, BACKEND_METAL };  // LiteRT's own; it has no Metal
 enum { PRECISION_DEFAULT, PRECISION_FP16, PRECISION_FP32, PRECISION_FP16ACC32 };  // likewise
 enum { KERNELS_XNNPACK, KERNELS_BUILTIN, KERNELS_REFERENCE };
 
@@ -91,7 +92,8 @@ typedef struct {
   int hardware;
 } Accelerator;
 
-// What is known so far. Lies in memory that parent and child share, so that the parent can report a crash with it.
+// What is known so far. Lies in memory that parent and child share, so that the parent can report a crash with it; in
+// an app, where its watcher can.
 // -1 is unknown, and null in the record.
 typedef struct {
   atomic_int stage;
@@ -142,9 +144,16 @@ typedef struct {
   int signal;  // 0: none
 } Error;
 
+// Where fail() goes, and what it leaves there.
+typedef struct {
+  jmp_buf escape;
+  Error error;
+} Failure;
+
 typedef struct {
   const Options *options;
   Facts *facts;
+  Failure *failure;  // set while perform() is in its steps
   char cpu_options[128], gpu_options[128];  // sent to the runtime; empty: none
   void *environment, *model, *compiled;
   bool can_choose_kernels, can_fp16acc32;
@@ -181,13 +190,15 @@ typedef struct {
 
 // tools.c
 double now_us(void);
-void *allocate(size_t count, size_t size);  // zeroed; ends the process when there is none
+void *allocate(size_t count, size_t size);  // zeroed, until free_all(); ends the process when there is none
+void free_all(void);                        // what allocate() gave and map_file() mapped
 char *path_in(const char *folder, const char *name);
 void copy_text(char *target, size_t size, const char *text);
 uint32_t crc32_of(const uint8_t *data, size_t size);
 const void *map_file(const char *path, size_t *size);
 bool write_all(int file, const void *data, size_t size);
 int64_t resident_bytes(pid_t process);
+int64_t footprint_bytes(void);
 int64_t peak_resident_bytes(void);
 int64_t peak_of_usage(long maxrss);
 const char *status_name(int status);
@@ -198,6 +209,7 @@ Log read_log(const char *out);
 bool never_runs(const char *out, char *message, size_t size);
 
 // json.c: an array's elements have a NULL key
+size_t utf8_length(const unsigned char *text, size_t size);
 void json_text(Json *json, const char *text, size_t size);
 void json_key(Json *json, const char *key);
 void json_begin(Json *json, const char *key, char bracket);
@@ -215,17 +227,22 @@ void output_file(char *name, size_t size, long sample, size_t output);
 bool write_result(const Run *run, const Error *error);
 
 // options.c
-Options parse_command_line(int count, char **words);
+extern const char kUsage[];
+typedef enum { WORDS_GOOD, WORDS_BAD, WORDS_HELP, WORDS_VERSION } Words;
+Words parse_words(int count, char **words, Options *options, char *message, size_t size);
 void make_option_texts(Run *run);
 
-// child.c
-_Noreturn void child_main(Run *run);
+// core.c
+Facts no_facts(void);
+int prepare_output(const char *out);
+bool perform(Run *run, Error *error);
+void release(Run *run);
 __attribute__((format(printf, 4, 5))) _Noreturn void fail(const Run *run, Kind kind, int status, const char *format,
                                                           ...);
 void check(const Run *run, int status, Kind kind, const char *what);
 void enter(Run *run, Stage stage);
 
-// runtime.c, model.c, compile.c, run.c: the child's steps, in this order
+// runtime.c, model.c, compile.c, run.c: the steps, in this order
 void load_runtime(Run *run);
 void create_environment(Run *run);
 void check_choices(const Run *run);

@@ -54,7 +54,9 @@ static int create_compiled(Run *run, int hardware, void **compiled) {
     add_text_options(run, compilation, "cpu_delegate", run->cpu_options);
   }
   if (run->gpu_options[0]) add_text_options(run, compilation, "gpu_options", run->gpu_options);
-  return api.CreateCompiledModel(run->environment, run->model, compilation, compiled);
+  int status = api.CreateCompiledModel(run->environment, run->model, compilation, compiled);
+  api.DestroyOptions(compilation);  // it has taken what it needs
+  return status;
 }
 
 void compile(Run *run) {
@@ -73,6 +75,7 @@ void compile(Run *run) {
     // the GPU is tried last: the CPU tells them apart.
     void *for_cpu = NULL;
     if (status != STATUS_OK && !flag && create_compiled(run, HW_CPU, &for_cpu) == STATUS_OK) {
+      run->compiled = for_cpu;
       fail(run, KIND_UNAVAILABLE, status, "no usable GPU adapter was found");
     }
   }

@@ -7,29 +7,23 @@
 
 #include "bench.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-// Opens stderr.log in the output folder (made if absent) after removing any old record from it.
-static int prepare_output(const char *out) {
-  char *log = path_in(out, "stderr.log"), *result = path_in(out, "result.json");
-  int file = -1;
-  if ((mkdir(out, 0755) == 0 || errno == EEXIST) && (unlink(result) == 0 || errno == ENOENT)) {
-    file = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
-  }
-  if (file < 0) fprintf(stderr, "delegate_bench: cannot write in %s: %s\n", out, strerror(errno));
-  free(log);
-  free(result);
-  return file;
+static int say_usage(const char *message) {
+  fprintf(stderr, "delegate_bench: %s\n%s", message, kUsage);
+  return kKinds[KIND_USAGE].exit_code;
 }
 
 int main(int count, char **words) {
-  Options options = parse_command_line(count, words);
+  Options options;
+  char message[1024];
+  switch (parse_words(count - 1, words + 1, &options, message, sizeof message)) {
+    case WORDS_BAD: return say_usage(message);
+    case WORDS_HELP: return fputs(kUsage, stdout) < 0;
+    case WORDS_VERSION: return puts("delegate_bench " TOOL_VERSION) < 0;
+    case WORDS_GOOD: break;
+  }
   int log = prepare_output(options.out);
   if (log < 0) return kKinds[KIND_OUTPUT].exit_code;
   Facts *facts = mmap(NULL, sizeof *facts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -37,23 +31,7 @@ int main(int count, char **words) {
     perror("delegate_bench");
     return kKinds[KIND_RUN].exit_code;
   }
-  *facts = (Facts){.model_bytes = -1,
-                   .runtime_bytes = -1,
-                   .model_ops = -1,
-                   .env_first = -1,
-                   .gpu_environment = -1,
-                   .fully_accelerated = -1,
-                   .non_cpu_fully_accelerated = -1,
-                   .all_on_accelerator = -1,
-                   .dlopen_us = -1,
-                   .environment_us = -1,
-                   .load_us = -1,
-                   .compile_us = -1,
-                   .buffers_us = -1,
-                   .rss_before_compile = -1,
-                   .rss_end = -1,
-                   .peak_rss = -1,
-                   .signature_index = -1};
+  *facts = no_facts();
   Run run = {.options = &options, .facts = facts, .repeatable = -1};
   make_option_texts(&run);
   return supervise(&run, log);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 // Length of the valid UTF-8 sequence at `text`, 0 if it is not one.
-static size_t utf8_length(const unsigned char *text, size_t size) {
+size_t utf8_length(const unsigned char *text, size_t size) {
   if (text[0] < 0x80) return 1;
   size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
   if (text[0] < 0xc2 || text[0] > 0xf4 || length > size) return 0;

@@ -92,7 +92,12 @@ enum { STATUS_OK = 0, STATUS_NONE = -1 };  // NONE: a failure that is no LiteRT 
   F(int, ClearTensorBufferEvent, (void *))                                                        \
   F(int, LockTensorBuffer, (void *, void **, int))                                                \
   F(int, UnlockTensorBuffer, (void *))                                                            \
-  F(int, RunCompiledModel, (void *, size_t, size_t, void **, size_t, void **))
+  F(int, RunCompiledModel, (void *, size_t, size_t, void **, size_t, void **))                     \
+  F(void, DestroyTensorBuffer, (void *))                                                          \
+  F(void, DestroyCompiledModel, (void *))                                                         \
+  F(void, DestroyOptions, (void *))                                                               \
+  F(void, DestroyModel, (void *))                                                                 \
+  F(void, DestroyEnvironment, (void *))
 
 // NULL before 2.3.0.
 #define OPTIONAL_FUNCTIONS(F) F(int, CompiledModelIsNonCpuFullyAccelerated, (void *, bool *))

@@ -44,18 +44,20 @@ static void parse_line(Log *log, char *line, bool *in_list) {
     }
     *in_list = false;
   } else if (*in_list && !is_blank(line)) {
-    const char **grown = realloc(log->unsupported, (log->unsupported_count + 1) * sizeof *grown);
-    if (grown == NULL) return;
-    log->unsupported = grown;
-    log->unsupported[log->unsupported_count++] = line;
+    size_t count = log->unsupported_count++;
+    if ((count & (count - 1)) == 0) {  // 0 or a power of two: the room is taken
+      const char **grown = allocate(2 * count + 1, sizeof *grown);
+      if (count > 0) memcpy(grown, log->unsupported, count * sizeof *grown);
+      log->unsupported = grown;
+    }
+    log->unsupported[count] = line;
   }
 }
 
 Log read_log(const char *out) {
   Log log = {.gpu_nodes = -1, .cpu_nodes = -1};
-  char *path = path_in(out, "stderr.log");
+  const char *path = path_in(out, "stderr.log");
   int file = open(path, O_RDONLY | O_CLOEXEC);
-  free(path);
   struct stat info;
   if (file < 0 || fstat(file, &info) != 0) return log;
   size_t size = info.st_size > SEARCHED_BYTES ? SEARCHED_BYTES : (size_t)info.st_size;

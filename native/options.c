@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +11,11 @@
 
 const char *const kAccelerators[] = {"cpu", "gpu", "gpu,cpu", NULL};
 const char *const kPrecisions[] = {"default", "fp16", "fp32", "fp16acc32", NULL};
-const char *const kBackends[] = {"auto", "opencl", "webgpu", "opengl", NULL};
+const char *const kBackends[] = {"auto", "opencl", "webgpu", "opengl", "metal", NULL};
 const char *const kKernels[] = {"xnnpack", "builtin", "reference", NULL};
 const int kHardware[] = {HW_CPU, HW_GPU, HW_GPU | HW_CPU};
 
-static const char kUsage[] =
+const char kUsage[] =
     "usage: delegate_bench --lib FILE --model FILE --out DIR --run-id TEXT [options] [--input FILE ...]\n"
     "       delegate_bench --describe --lib FILE --model FILE --out DIR --run-id TEXT\n"
     "       delegate_bench --version | --help\n"
@@ -25,7 +26,7 @@ static const char kUsage[] =
     "  --run-id TEXT          repeated in result.json\n"
     "  --accelerator A        cpu | gpu (alone: an operation left over is an error) | gpu,cpu (default cpu)\n"
     "  --precision P          default | fp16 | fp32 | fp16acc32; GPU only\n"
-    "  --backend B            auto | opencl | webgpu | opengl; GPU only\n"
+    "  --backend B            auto | opencl | webgpu | opengl | metal; GPU only\n"
     "  --kernels K            xnnpack | builtin | reference; CPU only (default xnnpack)\n"
     "  --threads N            CPU threads (default 1)\n"
     "  --signature KEY        default: the first\n"
@@ -40,33 +41,38 @@ static const char kUsage[] =
     "  --memory-limit BYTES   resident memory of the process (default 0: none)\n"
     "  --output-limit BYTES   of all outputs together (default 268435456; 0: none)\n";
 
-static _Noreturn void bad_usage(const char *format, ...) {
+// Where a mistake in the words leads to: out of parse_words(), with a message.
+typedef struct {
+  jmp_buf escape;
+  char *message;
+  size_t size;
+} Parser;
+
+__attribute__((format(printf, 2, 3))) static _Noreturn void bad_usage(Parser *parser, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  fputs("delegate_bench: ", stderr);
-  vfprintf(stderr, format, arguments);
+  vsnprintf(parser->message, parser->size, format, arguments);
   va_end(arguments);
-  fprintf(stderr, "\n%s", kUsage);
-  exit(kKinds[KIND_USAGE].exit_code);
+  longjmp(parser->escape, 1);
 }
 
-static double number_of(const char *flag, const char *text, double low, double high, bool whole) {
+static double number_of(Parser *parser, const char *flag, const char *text, double low, double high, bool whole) {
   char *end;
   errno = 0;
   double value = strtod(text, &end);
   // strtod alone would take "0x10", "nan" and "inf".
   bool plain = text[0] != 0 && strspn(text, "0123456789.eE+-") == strlen(text) && *end == 0 && errno == 0;
   if (!plain || value < low || value > high || (whole && value != (double)(long long)value)) {
-    bad_usage("%s needs a%s number from %g to %g, not '%s'", flag, whole ? " whole" : "", low, high, text);
+    bad_usage(parser, "%s needs a%s number from %g to %g, not '%s'", flag, whole ? " whole" : "", low, high, text);
   }
   return value;
 }
 
-static int choice_of(const char *flag, const char *text, const char *const *choices) {
+static int choice_of(Parser *parser, const char *flag, const char *text, const char *const *choices) {
   for (int i = 0; choices[i] != NULL; i++) {
     if (strcmp(choices[i], text) == 0) return i;
   }
-  bad_usage("%s does not know '%s'", flag, text);
+  bad_usage(parser, "%s does not know '%s'", flag, text);
 }
 
 // Where a flag's value goes: one of the targets is set.
@@ -81,7 +87,7 @@ typedef struct {
   double low, high;
 } Flag;
 
-static void parse_value(Options *o, const char *flag, const char *text) {
+static void parse_value(Parser *parser, Options *o, const char *flag, const char *text) {
   const Flag kFlags[] = {
       {.flag = "--lib", .text = &o->lib},
       {.flag = "--accel-dir", .text = &o->accel_dir},
@@ -108,14 +114,14 @@ static void parse_value(Options *o, const char *flag, const char *text) {
   for (size_t i = 0; i < sizeof kFlags / sizeof kFlags[0]; i++) {
     if (strcmp(flag, kFlags[i].flag) == 0) known = &kFlags[i];
   }
-  if (known == NULL) bad_usage("unknown option '%s'", flag);
+  if (known == NULL) bad_usage(parser, "unknown option '%s'", flag);
   if (known->text != NULL) {
-    if (text[0] == 0) bad_usage("%s is empty", flag);
+    if (text[0] == 0) bad_usage(parser, "%s is empty", flag);
     *known->text = text;
   } else if (known->choice != NULL) {
-    *known->choice = choice_of(flag, text, known->choices);
+    *known->choice = choice_of(parser, flag, text, known->choices);
   } else {
-    double value = number_of(flag, text, known->low, known->high, known->seconds == NULL);
+    double value = number_of(parser, flag, text, known->low, known->high, known->seconds == NULL);
     if (known->seconds != NULL) *known->seconds = value;
     if (known->integer != NULL) *known->integer = (int)value;
     if (known->count != NULL) *known->count = (long)value;
@@ -123,43 +129,48 @@ static void parse_value(Options *o, const char *flag, const char *text) {
   }
 }
 
-Options parse_command_line(int count, char **words) {
-  Options options = {.threads = 1,
-                     .samples = 1,
-                     .warmup = 1,
-                     .runs = 10,
-                     .max_seconds = 60,
-                     .timeout = 300,
-                     .output_limit = 256u << 20};
-  options.inputs = allocate((size_t)count, sizeof *options.inputs);
-  for (int i = 1; i < count; i++) {
+static Words parse(Parser *parser, int count, char **words, Options *options) {
+  options->inputs = allocate((size_t)count, sizeof *options->inputs);
+  for (int i = 0; i < count; i++) {
     const char *flag = words[i];
     if (strcmp(flag, "--help") == 0) {
-      fputs(kUsage, stdout);
-      exit(0);
+      return WORDS_HELP;
     } else if (strcmp(flag, "--version") == 0) {
-      puts("delegate_bench " TOOL_VERSION);
-      exit(0);
+      return WORDS_VERSION;
     } else if (strcmp(flag, "--describe") == 0) {
-      options.describe = true;
+      options->describe = true;
     } else if (strcmp(flag, "--input") == 0) {
-      if (i + 1 >= count || strncmp(words[i + 1], "--", 2) == 0) bad_usage("--input needs a file");
-      while (i + 1 < count && strncmp(words[i + 1], "--", 2) != 0) options.inputs[options.input_count++] = words[++i];
+      if (i + 1 >= count || strncmp(words[i + 1], "--", 2) == 0) bad_usage(parser, "--input needs a file");
+      while (i + 1 < count && strncmp(words[i + 1], "--", 2) != 0) options->inputs[options->input_count++] = words[++i];
     } else if (strncmp(flag, "--", 2) != 0) {
-      bad_usage("unexpected '%s'", flag);
+      bad_usage(parser, "unexpected '%s'", flag);
     } else if (i + 1 >= count) {
-      bad_usage("%s is unknown, or its value is missing", flag);
+      bad_usage(parser, "%s is unknown, or its value is missing", flag);
     } else {
-      parse_value(&options, flag, words[++i]);
+      parse_value(parser, options, flag, words[++i]);
     }
   }
-  if (!options.lib || !options.model || !options.out || !options.run_id) {
-    bad_usage("--lib, --model, --out and --run-id are needed");
+  if (!options->lib || !options->model || !options->out || !options->run_id) {
+    bad_usage(parser, "--lib, --model, --out and --run-id are needed");
   }
-  if (options.accelerator == ACCELERATOR_CPU && (options.precision != 0 || options.backend != BACKEND_AUTO)) {
-    bad_usage("--precision and --backend are for the GPU");
+  if (options->accelerator == ACCELERATOR_CPU && (options->precision != 0 || options->backend != BACKEND_AUTO)) {
+    bad_usage(parser, "--precision and --backend are for the GPU");
   }
-  return options;
+  return WORDS_GOOD;
+}
+
+// Reads the words after the program's name into `options`. WORDS_BAD: `message` says why.
+Words parse_words(int count, char **words, Options *options, char *message, size_t size) {
+  *options = (Options){.threads = 1,
+                       .samples = 1,
+                       .warmup = 1,
+                       .runs = 10,
+                       .max_seconds = 60,
+                       .timeout = 300,
+                       .output_limit = 256u << 20};
+  Parser parser = {.message = message, .size = size};
+  if (setjmp(parser.escape) != 0) return WORDS_BAD;
+  return parse(&parser, count, words, options);
 }
 
 // The texts sent to the runtime. It ignores keys and GPU values that it does not know, so all were checked above.
@@ -175,8 +186,10 @@ void make_option_texts(Run *run) {
     }
   }
   if (options->accelerator != ACCELERATOR_CPU) {
-    // wait_type 1: the call waits for the GPU, so that invoke_us alone means something too.
+    // wait_type 1: the call waits for the GPU, so that invoke_us alone means something too. Metal is what LiteRT takes by
+    // itself where its library is; check_choices() holds it to that.
+    int backend = options->backend == BACKEND_METAL ? BACKEND_AUTO : options->backend;
     snprintf(run->gpu_options, sizeof run->gpu_options, "precision = %d\nbackend = %d\nwait_type = 1\n",
-             options->precision, options->backend);
+             options->precision, backend);
   }
 }

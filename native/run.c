@@ -34,7 +34,6 @@ static void resolve_outputs(Run *run) {
     }
     total += tensor->bytes;
   }
-  free(layouts);
   uint64_t limit = run->options->output_limit;
   if (limit > 0 && total > limit / (uint64_t)run->options->samples) {
     fail(run, KIND_OUTPUT_LIMIT, STATUS_NONE, "the outputs take %llu bytes x %d samples; the limit is %llu bytes",
@@ -134,12 +133,11 @@ static void save_outputs(Run *run, long sample) {
     Tensor *tensor = &signature->outputs[i];
     char name[64];
     output_file(name, sizeof name, sample, i);
-    char *path = path_in(run->options->out, name);
+    const char *path = path_in(run->options->out, name);
     int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (file < 0 || !write_all(file, tensor->host, tensor->bytes) || close(file) != 0) {
       fail(run, KIND_OUTPUT, STATUS_NONE, "the output file %s cannot be written: %s", path, strerror(errno));
     }
-    free(path);
     run->checksums[(size_t)sample * signature->output_count + i] = crc32_of(tensor->host, tensor->bytes);
     if (sample == 0) memcpy(tensor->first, tensor->host, tensor->bytes);
   }

@@ -110,9 +110,11 @@ void check_choices(const Run *run) {
          options->accel_dir ? options->accel_dir : "the runtime's folder");
   }
   bool webgpu = strstr(name, "WebGPU") != NULL;
-  bool other = webgpu || strstr(name, "Metal") != NULL || strstr(name, "Vulkan") != NULL;
+  bool metal = strstr(name, "Metal") != NULL;
+  bool other = webgpu || metal || strstr(name, "Vulkan") != NULL;
   bool opencl_or_gl = options->backend == BACKEND_OPENCL || options->backend == BACKEND_OPENGL;
-  if ((options->backend == BACKEND_WEBGPU && !webgpu) || (opencl_or_gl && other)) {
+  if ((options->backend == BACKEND_WEBGPU && !webgpu) || (options->backend == BACKEND_METAL && !metal) ||
+      (opencl_or_gl && other)) {
     fail(run, KIND_UNAVAILABLE, STATUS_NONE, "backend %s was asked for, but the GPU accelerator found is '%s'",
          kBackends[options->backend], name);
   }

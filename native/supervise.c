@@ -126,7 +126,7 @@ static Error overstep(const Run *run, pid_t child, double started_us) {
 // What a dead child means when it was not ended by us. KIND_NONE: it wrote its record itself.
 static Error verdict(const Run *run, int status) {
   Error error = {.kind = KIND_CRASH, .status = STATUS_NONE};
-  char *result = path_in(run->options->out, "result.json");
+  const char *result = path_in(run->options->out, "result.json");
   if (WIFSIGNALED(status)) {
     error.signal = WTERMSIG(status);
     snprintf(error.message, sizeof error.message, "killed by signal %d (%s)%s", error.signal, signal_name(error.signal),
@@ -137,7 +137,6 @@ static Error verdict(const Run *run, int status) {
   } else {
     error.kind = KIND_NONE;
   }
-  free(result);
   return error;
 }
 
@@ -175,6 +174,14 @@ static void listen_for_signals(void) {
   if (signal(SIGHUP, on_signal) == SIG_IGN) signal(SIGHUP, SIG_IGN);  // under nohup
 }
 
+static _Noreturn void work(Run *run) {
+  Error error;
+  bool good = perform(run, &error);
+  bool written = write_result(run, good ? NULL : &error);
+  // No teardown: a driver that crashes while it unloads must not undo a finished measurement.
+  _exit(!written ? kKinds[KIND_OUTPUT].exit_code : good ? 0 : kKinds[error.kind].exit_code);
+}
+
 // Runs the child, which writes to `log`, and returns the exit code of the whole.
 int supervise(Run *run, int log) {
   if (pipe(wake_pipe) != 0) {
@@ -189,7 +196,7 @@ int supervise(Run *run, int log) {
   }
   if (child == 0) {
     become_child(parent, log);
-    child_main(run);
+    work(run);
   }
   close(log);
   Error reason = {.kind = KIND_NONE, .status = STATUS_NONE};

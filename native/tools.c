@@ -14,7 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 #ifdef __APPLE__
+#include <TargetConditionals.h>
+#include <mach/mach.h>
+#if !TARGET_OS_IPHONE
 #include <libproc.h>
+#endif
 #endif
 
 double now_us(void) {
@@ -27,13 +31,41 @@ double now_us(void) {
   return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
 }
 
+// Memory that is given back at once, at the end of a run. Several threads may add to it.
+typedef struct Held {
+  struct Held *next;
+  void *address;
+  size_t mapped;  // bytes, 0: it is of malloc
+} Held;
+static _Atomic(Held *) all_held;
+
+static bool hold(void *address, size_t mapped) {
+  Held *held = malloc(sizeof *held);
+  if (held == NULL) return false;
+  *held = (Held){atomic_load(&all_held), address, mapped};
+  while (!atomic_compare_exchange_weak(&all_held, &held->next, held)) continue;
+  return true;
+}
+
 void *allocate(size_t count, size_t size) {
   void *memory = calloc(count ? count : 1, size ? size : 1);
-  if (memory == NULL) {
+  if (memory == NULL || !hold(memory, 0)) {
     fprintf(stderr, "delegate_bench: out of memory (%zu x %zu bytes)\n", count, size);
     abort();  // reported as a crash, with this line
   }
   return memory;
+}
+
+void free_all(void) {
+  for (Held *held = atomic_exchange(&all_held, NULL), *next; held != NULL; held = next) {
+    next = held->next;
+    if (held->mapped > 0) {
+      munmap(held->address, held->mapped);
+    } else {
+      free(held->address);
+    }
+    free(held);
+  }
 }
 
 char *path_in(const char *folder, const char *name) {
@@ -74,7 +106,7 @@ const void *map_file(const char *path, size_t *size) {
       data = "";
     } else {
       void *mapped = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, file, 0);
-      data = mapped == MAP_FAILED ? NULL : mapped;
+      data = mapped == MAP_FAILED || !hold(mapped, *size) ? NULL : mapped;
     }
   }
   close(file);
@@ -93,9 +125,12 @@ bool write_all(int file, const void *data, size_t size) {
   return true;
 }
 
-// Resident memory of a process in bytes, -1 if it cannot be told.
+// Resident memory of a process in bytes, -1 if it cannot be told. iOS tells of an app's own process only, and what it
+// limits there is the footprint.
 int64_t resident_bytes(pid_t process) {
-#ifdef __APPLE__
+#if defined(__APPLE__) && TARGET_OS_IPHONE
+  return process == getpid() ? footprint_bytes() : -1;
+#elif defined(__APPLE__)
   struct rusage_info_v0 usage;
   if (proc_pid_rusage(process, RUSAGE_INFO_V0, (rusage_info_t *)&usage) != 0) return -1;
   return (int64_t)usage.ri_resident_size;
@@ -113,6 +148,25 @@ int64_t resident_bytes(pid_t process) {
 #endif
 }
 
+#ifdef __APPLE__
+// Which of its figures a kernel fills in depends on its age; the others stay 0.
+static bool own_memory(task_vm_info_data_t *info) {
+  mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+  memset(info, 0, sizeof *info);
+  return task_info(mach_task_self(), TASK_VM_INFO, (task_info_t)info, &count) == KERN_SUCCESS;
+}
+#endif
+
+// Memory that the system holds against this process, in bytes: Apple's footprint, elsewhere what is resident.
+int64_t footprint_bytes(void) {
+#ifdef __APPLE__
+  task_vm_info_data_t info;
+  return own_memory(&info) ? (int64_t)info.phys_footprint : -1;
+#else
+  return resident_bytes(getpid());
+#endif
+}
+
 // ru_maxrss in bytes.
 int64_t peak_of_usage(long maxrss) {
 #ifdef __APPLE__
@@ -125,6 +179,10 @@ int64_t peak_of_usage(long maxrss) {
 // Peak resident memory of this process. VmHWM starts afresh with each program; ru_maxrss is inherited through exec, so
 // that a small program started by a large one would report the large one.
 int64_t peak_resident_bytes(void) {
+#if defined(__APPLE__) && TARGET_OS_IPHONE
+  task_vm_info_data_t info;
+  if (own_memory(&info) && info.ledger_phys_footprint_peak > 0) return info.ledger_phys_footprint_peak;
+#endif
   FILE *status = fopen("/proc/self/status", "r");
   if (status != NULL) {
     char line[256];

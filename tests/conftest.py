@@ -31,6 +31,14 @@ def own_adb() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_usbmuxd() -> Iterator[None]:
+    """No test finds the user's iPhones: by default there is no usbmuxd."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("USBMUXD_SOCKET_ADDRESS", "127.0.0.1:9")
+        yield
+
+
 @pytest.fixture
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home for adb servers that the harness starts: they write their keys there."""

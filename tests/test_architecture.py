@@ -133,7 +133,8 @@ def test_emulated_phones_use_nothing_that_they_are_there_to_test() -> None:
     found = {node.module for tree in modules for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     used = {name for name in found if name and name.startswith("harness")}
     assert used == {
-        f"harness.{name}" for name in ("clock", "environment", "errors", "yamlfile", "yamlmodel", "devices.local")
+        f"harness.{name}"
+        for name in ("clock", "environment", "errors", "paths", "yamlfile", "yamlmodel", "devices.local")
     }
 
 

@@ -9,7 +9,7 @@ from harness.clock import Clock
 from harness.devices.base import Device
 from harness.errors import UsageError
 from harness.lab.inventory import Inventory
-from harness.lab.spec import AndroidSpec, DeviceSpec, LocalSpec
+from harness.lab.spec import AndroidSpec, DeviceSpec, IosSpec, LocalSpec
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,15 @@ def open_device(spec: DeviceSpec, clock: Clock) -> Device:
         from harness.devices.android.device import AndroidDevice
 
         return AndroidDevice(spec, clock)
+    if isinstance(spec, IosSpec):
+        from harness.devices.ios.device import IosDevice
+
+        return IosDevice(spec, clock)
     raise _unknown_kind(spec)
 
 
 def kind_of(spec: DeviceSpec) -> str:
-    """`kind` of a spec: "local", "android", ..."""
+    """`kind` of a spec: "local", "android", "ios", ..."""
     return str(getattr(spec, "kind", "unknown"))
 
 
@@ -63,19 +67,27 @@ def resolve(lab: Inventory, clock: Clock, tell: Callable[[str], None]) -> Resolv
         tell: gets what a person has to do meanwhile.
 
     Raises:
-        UsageError: a device of a kind that cannot be driven yet.
+        UsageError: a device of a kind that cannot be driven yet, or what drives it is not installed.
     """
     for spec in lab.specs:
-        if not isinstance(spec, (LocalSpec, AndroidSpec)):
+        if not isinstance(spec, (LocalSpec, AndroidSpec, IosSpec)):
             raise _unknown_kind(spec)
-    if not any(isinstance(spec, AndroidSpec) for spec in lab.specs):
-        return Resolved({spec.name: spec for spec in lab.specs})
+    specs = lab.specs
+    notes: tuple[str, ...] = ()
+    if any(isinstance(spec, IosSpec) for spec in specs):
+        from harness.devices.ios.discovery import find as find_iphones
+
+        iphones = find_iphones(specs, clock)
+        specs, notes = iphones.specs, iphones.notes
+    if not any(isinstance(spec, AndroidSpec) for spec in specs):
+        return Resolved({spec.name: spec for spec in specs}, notes)
     from harness.devices.android.discovery import find
 
-    return find(lab.specs, clock, tell=tell)
+    found = find(specs, clock, tell=tell)
+    return Resolved(found.specs, (*notes, *found.notes))
 
 
 def _unknown_kind(spec: DeviceSpec) -> UsageError:
     return UsageError(
-        f"{spec.origin}: devices of kind '{kind_of(spec)}' cannot be driven yet; the kinds 'local' and 'android' can"
+        f"{spec.origin}: devices of kind '{kind_of(spec)}' cannot be driven yet; 'local', 'android' and 'ios' can be"
     )

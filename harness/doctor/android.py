@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from harness.devices.android.replies import NEAREST_FOLDER, script, sections
 from harness.devices.android.state import STATE_SCRIPT, parse_state
 from harness.doctor.findings import Finding, Section, missing, note, ok
 from harness.doctor.supplies import Supplies, free_space, size
+from harness.doctor.ways import Ways
 from harness.errors import UsageError
 from harness.lab.spec import AndroidSpec, abi_of
 
@@ -61,54 +61,44 @@ def title_of(spec: AndroidSpec) -> str:
     return f"{spec.name} (android)"
 
 
-class Ways:
-    """The ways to phones that are open, so that all of them can be given up at once. Thread-safe."""
+def reach(spec: AndroidSpec, server: AdbServer, listed: Sequence[ListedDevice], ways: Ways, clock: Clock) -> Reached:
+    """Connect to a phone and ask for its facts and state.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._cancelled = threading.Event()
-        self._lock = threading.Lock()
-        self._devices: list[AdbDevice] = []
+    Args:
+        spec: of one phone, not "*".
+        server: its adb server.
+        listed: what that server lists.
+        ways: to devices.
+        clock: time.
 
-    def interrupt(self) -> None:
-        """Give up: whoever waits for a phone gets an AdbError."""
-        self._cancelled.set()
-        with self._lock:
-            devices = list(self._devices)
-        for device in devices:
-            device.interrupt()
-
-    def reach(self, spec: AndroidSpec, server: AdbServer, listed: Sequence[ListedDevice]) -> Reached:
-        """Connect to a phone and ask for its facts and state.
-
-        Args:
-            spec: of one phone, not "*".
-            server: its adb server.
-            listed: what that server lists.
-
-        Raises:
-            AdbError: it is not there, does not trust this computer, or does not answer in time.
-        """
-        device = AdbDevice(server, spec.serial or "", spec.name, self._clock)
-        with self._lock:
-            self._devices.append(device)
-        states = [one.state for one in listed if spec.serial in (one.serial, one.path)]
-        # What is absent, or waits for a person, does not change while it is waited for; the words come from there.
-        seconds = _ON_USB_SECONDS if states else _UNREADY_SECONDS
-        if any(state.startswith(_HOPELESS) for state in states):
-            seconds = _UNREADY_SECONDS
-        elif device.network:
-            seconds = _ON_NETWORK_SECONDS
-        device.connect(seconds, lambda text: None, self._cancelled)
-        device.shell("echo", _ANSWER_SECONDS)  # what hangs is still listed as ready
-        root = f"ROOT={shlex.quote(spec.root)}\n"
-        facts = device.shell(root + FACTS_SCRIPT + _ROOT, _SCRIPT_SECONDS).text
-        state = device.shell(root + STATE_SCRIPT, _SCRIPT_SECONDS).text
-        return Reached(device, facts, state, sections(facts, "root").get("unwritable") or None)
+    Raises:
+        AdbError: it is not there, does not trust this computer, or does not answer in time.
+    """
+    device = AdbDevice(server, spec.serial or "", spec.name, clock)
+    ways.add(device.interrupt)
+    states = [one.state for one in listed if spec.serial in (one.serial, one.path)]
+    # What is absent, or waits for a person, does not change while it is waited for; the words come from there.
+    seconds = _ON_USB_SECONDS if states else _UNREADY_SECONDS
+    if any(state.startswith(_HOPELESS) for state in states):
+        seconds = _UNREADY_SECONDS
+    elif device.network:
+        seconds = _ON_NETWORK_SECONDS
+    device.connect(seconds, lambda text: None, ways.cancelled)
+    device.shell("echo", _ANSWER_SECONDS)  # what hangs is still listed as ready
+    root = f"ROOT={shlex.quote(spec.root)}\n"
+    facts = device.shell(root + FACTS_SCRIPT + _ROOT, _SCRIPT_SECONDS).text
+    state = device.shell(root + STATE_SCRIPT, _SCRIPT_SECONDS).text
+    return Reached(device, facts, state, sections(facts, "root").get("unwritable") or None)
 
 
 def check_android(
-    spec: AndroidSpec, server: AdbServer, listed: Sequence[ListedDevice], supplies: Supplies, ways: Ways
+    spec: AndroidSpec,
+    server: AdbServer,
+    listed: Sequence[ListedDevice],
+    supplies: Supplies,
+    *,
+    ways: Ways,
+    clock: Clock,
 ) -> Section:
     """Everything about one phone. Nothing on it is changed, and nobody is waited for.
 
@@ -117,10 +107,11 @@ def check_android(
         server: its adb server, which answers.
         listed: what that server lists.
         supplies: of the lab.
-        ways: to phones.
+        ways: to devices.
+        clock: time.
     """
     try:
-        phone = ways.reach(spec, server, listed)
+        phone = reach(spec, server, listed, ways, clock)
     except AdbError as error:
         return Section(title_of(spec), (_unreachable(spec, listed, error),))
     facts, state = parse_facts(phone.facts), parse_state(phone.state)

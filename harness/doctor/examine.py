@@ -1,55 +1,40 @@
-"""A whole lab: this computer, its adb servers, and every device, several at a time."""
+"""A whole lab: this computer, its adb servers and usbmuxds, and every device, several at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.clock import Clock, iso
-from harness.devices.adb.errors import AdbError
-from harness.devices.adb.server import AdbServer, ListedDevice, adb_program, open_server
-from harness.devices.android.discovery import find, list_devices
-from harness.doctor.android import REPLUG, TAP, Ways, check_android, title_of
+from harness.devices.android import discovery as androids
+from harness.doctor import record, record_ios
+from harness.doctor.adb_servers import AdbServers
+from harness.doctor.android import check_android, reach
+from harness.doctor.android import title_of as android_title
 from harness.doctor.computer import check_compiler, check_packages
-from harness.doctor.findings import Finding, Section, missing, note, ok
+from harness.doctor.findings import Finding, Section, missing, note
+from harness.doctor.ios import check_ios
 from harness.doctor.local import check_local
-from harness.doctor.record import RECORD_SCRIPT, as_text, describe
 from harness.doctor.supplies import Supplies
+from harness.doctor.usbmuxds import Usbmuxds
+from harness.doctor.ways import Ways
 from harness.errors import UsageError, nearest
 from harness.lab.inventory import AUTO, Inventory, load_inventory, open_inventory
-from harness.lab.spec import AndroidSpec, DeviceSpec, LocalSpec
+from harness.lab.spec import AndroidSpec, DeviceSpec, IosSpec, LocalSpec
 from harness.paths import write_atomically
 
 FILE = "devices.yaml"
-_READY = "device"
 _AT_ONCE = 16
 _RECORD_SECONDS = 60.0
-_MENDS = {
-    "unauthorized": TAP,
-    "offline": REPLUG,
-    "no permissions": "add a udev rule for it (on Debian: apt-get install android-sdk-platform-tools-common), "
-    "then plug it in again",
-}
-
-
-@dataclass(frozen=True)
-class _Server:
-    """An adb server, and what it lists; `problem` when it does not answer, which matters if it is `needed`."""
-
-    server: AdbServer
-    needed: bool
-    listed: Sequence[ListedDevice] = ()
-    problem: AdbError | None = None
 
 
 class Lab:
     """The devices of a lab as they are now. A context manager: it lets go of the adb servers at the end."""
 
     def __init__(self, inventory: Inventory, clock: Clock) -> None:
-        """Ask each adb server that the lab needs what is plugged in.
+        """Ask each adb server and usbmuxd that the lab needs what is plugged in.
 
         Args:
             inventory: of the lab.
@@ -58,18 +43,16 @@ class Lab:
         Raises:
             UsageError: an entry asks for what cannot be driven yet.
         """
-        self._inventory = inventory
         self._clock = clock
         self._supplies = Supplies(inventory)
-        self._ways = Ways(clock)
+        self._ways = Ways()
         self._stack = ExitStack()
-        phones = [spec for spec in inventory.specs if isinstance(spec, AndroidSpec)]
-        needed = {spec.adb_server for spec in phones if spec.required}
-        addresses = dict.fromkeys(spec.adb_server for spec in phones)
-        self._servers = {address: self._open(address, needed=address in needed) for address in addresses}
-        found = find(inventory.specs, clock, self._list)
+        self._usbmuxds = Usbmuxds(inventory.specs, clock)
+        self._servers = self._stack.enter_context(AdbServers(inventory.specs, clock))
+        plugged = self._usbmuxds.find(inventory.specs)
+        found = androids.find(plugged.specs, clock, self._servers.listed)
         self.specs = found.specs
-        self._notes = found.notes
+        self._notes = (*plugged.notes, *found.notes)
 
     def __enter__(self) -> Lab:
         return self
@@ -97,18 +80,11 @@ class Lab:
 
         Raises:
             UsageError: there is no such phone, there are several, or the file cannot be written.
-            AdbError: it cannot be reached, or does not answer in time.
+            DeviceError: it cannot be reached, or does not answer in time.
         """
         spec = self._phone(name)
-        found = self._servers[spec.adb_server]
-        if found.problem is not None:
-            raise found.problem
-        phone = self._ways.reach(spec, found.server, found.listed)
-        reply = phone.device.shell(RECORD_SCRIPT, _RECORD_SECONDS).text
-        names = [one for device in found.listed for one in (device.serial, device.path) if one]
-        text = as_text(
-            describe(reply, phone.facts, phone.device.features, names), iso(self._clock.now()).partition("T")[0]
-        )
+        today = iso(self._clock.now()).partition("T")[0]
+        text = self._record_android(spec, today) if isinstance(spec, AndroidSpec) else self._record_ios(spec, today)
         try:
             write_atomically(file, text.encode())
         except OSError as error:
@@ -133,59 +109,54 @@ class Lab:
                 self._ways.interrupt()  # else the pool waits for the slowest phone
                 raise
 
-    def _phone(self, name: str | None) -> AndroidSpec:
-        phones = [spec for spec in self.specs.values() if isinstance(spec, AndroidSpec)]
+    def _phone(self, name: str | None) -> AndroidSpec | IosSpec:
+        phones = [spec for spec in self.specs.values() if isinstance(spec, (AndroidSpec, IosSpec))]
         if name is None and len(phones) > 1:
             raise UsageError(f"there are several phones: {', '.join(spec.name for spec in phones)}; add --device NAME")
         if name is None and not phones:
             raise UsageError("\n".join(["there is no phone that is ready", *self._notes]))
         spec = self.one(name) if name is not None else phones[0]
-        if not isinstance(spec, AndroidSpec):
-            raise UsageError(f"'{spec.name}' is no phone: only devices of kind 'android' can be recorded")
+        if not isinstance(spec, (AndroidSpec, IosSpec)):
+            words = "only devices of the kinds 'android' and 'ios' can be recorded"
+            raise UsageError(f"'{spec.name}' is no phone: {words}")
         return spec
 
-    def _open(self, address: str | None, *, needed: bool) -> _Server:
-        server = open_server(address, self._clock)
-        self._stack.callback(server.close)
-        try:
-            return _Server(server, needed, list_devices(server, self._clock))
-        except AdbError as error:
-            return _Server(server, needed, problem=error)
-
-    def _list(self, address: str | None) -> Sequence[ListedDevice]:
-        found = self._servers[address]
+    def _record_android(self, spec: AndroidSpec, today: str) -> str:
+        found = self._servers.of(spec)
         if found.problem is not None:
             raise found.problem
-        return found.listed
+        phone = reach(spec, found.server, found.listed, self._ways, self._clock)
+        reply = phone.device.shell(record.RECORD_SCRIPT, _RECORD_SECONDS).text
+        names = [one for device in found.listed for one in (device.serial, device.path) if one]
+        return record.as_text(record.describe(reply, phone.facts, phone.device.features, names), today)
+
+    def _record_ios(self, spec: IosSpec, today: str) -> str:
+        found = self._usbmuxds.of(spec)
+        if found.problem is not None:
+            raise found.problem
+        return record.as_text(record_ios.read(spec, self._ways, self._clock), today)
 
     def _computer(self, *, with_notes: bool) -> Section:
-        findings = [check_packages(), check_compiler()]
-        if self._servers:
-            findings.append(_program(any(found.needed for found in self._servers.values())))
-            findings += [_answer(found) for found in self._servers.values()]
+        findings = [check_packages(), check_compiler(), *self._servers.findings(), *self._usbmuxds.findings()]
         if with_notes:
             findings += [self._left_out(text) for text in self._notes]
         return Section("This computer", tuple(findings))
 
     def _left_out(self, text: str) -> Finding:
         """A phone that is there and cannot be used is missing; an entry that matches nothing is not."""
-        for found in self._servers.values():
-            for device in found.listed:
-                names = {device.serial, device.path} - {None, ""}
-                if device.state != _READY and any(f"{name} is left out" in text for name in names):
-                    mend = next((words for state, words in _MENDS.items() if device.state.startswith(state)), None)
-                    return missing("phone", text, mend)
-        return note("devices", text)
+        return self._servers.left_out(text) or self._usbmuxds.left_out(text) or note("devices", text)
 
     def _device(self, spec: DeviceSpec) -> Section:
         if isinstance(spec, LocalSpec):
             return check_local(spec, self._supplies, self._clock)
         if isinstance(spec, AndroidSpec):
-            found = self._servers[spec.adb_server]
+            found = self._servers.of(spec)
             if found.problem is not None:
                 words = "its adb server does not answer, see above"
-                return Section(title_of(spec), ((missing if spec.required else note)("reachable", words),))
-            return check_android(spec, found.server, found.listed, self._supplies, self._ways)
+                return Section(android_title(spec), ((missing if spec.required else note)("reachable", words),))
+            return check_android(spec, found.server, found.listed, self._supplies, ways=self._ways, clock=self._clock)
+        if isinstance(spec, IosSpec):
+            return check_ios(spec, self._usbmuxds.of(spec), self._ways, self._clock)
         words = f"devices of kind '{spec.kind}' cannot be driven yet"
         return Section(f"{spec.name} ({spec.kind})", (missing("kind", f"{spec.origin}: {words}"),))
 
@@ -199,22 +170,3 @@ def inventory_of(devices: str | None) -> Inventory:
     if devices is not None:
         return open_inventory(devices)
     return load_inventory(Path(FILE)) if Path(FILE).is_file() else open_inventory(AUTO)
-
-
-def _program(needed: bool) -> Finding:
-    try:
-        return ok("adb", adb_program())
-    except AdbError as error:
-        return (missing if needed else note)("adb", str(error))
-
-
-def _answer(found: _Server) -> Finding:
-    host, port = found.server.address
-    try:
-        if found.problem is not None:
-            raise found.problem
-        count = len(found.listed)
-        devices = "1 device" if count == 1 else f"{count} devices"
-        return ok("adb server", f"{host}:{port}, version {found.server.version()}, {devices}")
-    except AdbError as error:
-        return (missing if found.needed else note)("adb server", str(error))

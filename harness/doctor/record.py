@@ -84,7 +84,7 @@ def describe(reply: str, facts: str, features: Iterable[str], identifiers: Itera
     announced = sorted(name for name in features if re.fullmatch(r"[a-z0-9_]{1,40}", name))
     description = {
         "version": 1,
-        "name": _name(known.get("ro.product.model", "")),
+        "name": short_name(known.get("ro.product.model", "")),
         "protocol": "modern" if "shell_v2" in announced else "old",
         "features": announced,
         "properties": scrubber.properties(known),
@@ -93,14 +93,19 @@ def describe(reply: str, facts: str, features: Iterable[str], identifiers: Itera
         "files": _files(parts, scrubber, parse_facts(facts).get("opencl")),
         "missing": parts.get("missing", "").split(),
     }
-    left = scrubber.found_in(yaml.safe_dump(description))
+    refuse_leaks(description, scrubber)
+    return description
+
+
+def refuse_leaks(description: Mapping[str, Any], scrubber: Scrubber) -> None:
+    """Raise UsageError if something of the phone's identity is in a description."""
+    left = scrubber.found_in(yaml.safe_dump(dict(description)))
     if left:
         raise UsageError(
             "the record would still name the phone or its owner "
             f"({len(left)} places, the first one starts with '{left[0][:3]}'), so nothing was written; "
             "this is a fault of the harness: please report it with the phone's model"
         )
-    return description
 
 
 def as_text(description: Mapping[str, Any], recorded: str) -> str:
@@ -112,8 +117,8 @@ def as_text(description: Mapping[str, Any], recorded: str) -> str:
     """
     head = (
         f"# A phone's replies, recorded by `harness doctor --record` on {recorded}; see emulated/README.md.\n"
-        "# Only properties and lines that say what the phone is were kept; what looked like a serial number, an\n"
-        f"# address, an account or a telephone number reads {REMOVED}. Please look through it before you send it.\n"
+        "# Only what says what the phone is was kept; what looked like a serial number, an address, an account or a\n"
+        f"# telephone number reads {REMOVED}. Please look through it before you send it.\n"
     )
     return head + yaml.dump(dict(description), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
@@ -129,13 +134,15 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     lines = value.count("\n")
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if lines > 1 else '"' if lines else None)
+    quoted = lines or value[:1].isdigit()  # the build 20E252 of iOS is a number to some readers
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if lines > 1 else '"' if quoted else None)
 
 
 _Dumper.add_representer(str, _text)
 
 
-def _name(model: str) -> str:
+def short_name(model: str) -> str:
+    """A model's name as one word: "Pixel 8" -> "pixel-8"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-").lower() or "phone"
 
 

@@ -16,6 +16,7 @@ from harness.engine.preparation import Preparation
 from harness.engine.turns import Cancelled, MachineTurns
 from harness.errors import UsageError
 from harness.lab.lease import DeviceBusyError, leases
+from harness.lab.spec import IOS_TARGET
 from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, RoundResult
 from harness.runners.android_app import AndroidApp
 from harness.runners.base import JobFacts, Runner, RunnerReport
@@ -125,8 +126,10 @@ class LocalExecutor:
             raise DeviceError(f"{cell.device}: its platform is not known", device=cell.device)
         runner = self._runner(cell, target)
         deadline = cell.policy.limits.deadline_seconds
-        runtime = self._runtimes.get(cell.delegate.runtime, target) if runner.needs_runtime else None
-        facts = JobFacts(prepared.model, prepared.inputs, runtime, target, deadline)
+        named = cell.delegate.runtime
+        runtime = self._runtimes.get(named, target) if runner.needs_runtime(target) else None
+        version = self._runtimes.version(named) if named is not None and target == IOS_TARGET else None
+        facts = JobFacts(prepared.model, prepared.inputs, runtime, target, deadline, version)
         jobs = runner.jobs(cell, facts)
         relative = f"{ARTIFACTS}/{slug(cell.id)}/r{result.round}a{result.attempt}"
         folder = self._folder / relative
@@ -156,7 +159,7 @@ class LocalExecutor:
             adapter=report.adapter,
             adapter_software=report.adapter_software,
             runner=report.runner,
-            runtime={"version": runtime.version, "sha256": runtime.sha256} if runtime else {},
+            runtime=report.runtime or ({"version": runtime.version, "sha256": runtime.sha256} if runtime else {}),
         )
 
     def _runner(self, cell: Cell, target: str) -> Runner:
@@ -164,7 +167,7 @@ class LocalExecutor:
         if name not in (AUTO, *self._runners):
             hint = suggest(name, [AUTO, *self._runners], "known here")
             raise UsageError(f"delegate '{cell.delegate.name}': there is no runner '{name}'{hint}")
-        if name == AUTO and cell.delegate.context == "app":
+        if name == AUTO and cell.delegate.context == "app" and target != IOS_TARGET:
             name = AndroidApp.name
         return self._runners[choose(name, target, self._binaries)]
 

@@ -109,7 +109,7 @@ def _device_row(name: str, spec: DeviceSpec, slot: Slot | None, results: Mapping
     return {
         "name": name,
         "kind": kind_of(spec),
-        "serial": getattr(spec, "serial", None),
+        "serial": spec.identity,
         "machine": slot.machine if slot else name,
         "emulated": bool(facts.pop("emulated", False)),
         "adapter": named.adapter if named else None,

@@ -21,7 +21,7 @@ from harness.engine.turns import MachineTurns
 from harness.errors import UsageError
 from harness.lab.inventory import Inventory
 from harness.lab.lease import lease_keys
-from harness.lab.spec import DeviceSpec
+from harness.lab.spec import OWN_RUNNER, DeviceSpec
 from harness.plan.cell import Cell, Outcome
 from harness.plan.row import CellRow, Matrix, RunRow
 from harness.plan.suite import Suite
@@ -32,6 +32,7 @@ from harness.runners.base import Runner
 from harness.runners.benchmark_model import BenchmarkModel
 from harness.runners.binaries import Binaries, choose
 from harness.runners.delegate_bench import DelegateBench
+from harness.runners.ios_app import IosApp
 from harness.runners.runtimes import Runtimes
 
 _JOIN_SECONDS = 15.0
@@ -88,7 +89,7 @@ class Run:
         }
         self._runtimes = Runtimes(lab, host_target())
         self._binaries = Binaries(lab.runners)
-        known = (DelegateBench, BenchmarkModel, AndroidApp)
+        known = (DelegateBench, BenchmarkModel, AndroidApp, IosApp)
         runners: tuple[Runner, ...] = tuple(runner(self._binaries) for runner in known)
         self._runners = {runner.name: runner for runner in runners}
         self._turns = MachineTurns()
@@ -184,7 +185,7 @@ class Run:
         """Get what devices of known target need, while this machine measures nothing."""
         targets = {target for slot in self._slots.values() if (target := slot.device.target) is not None}
         for runtime in dict.fromkeys(cell.delegate.runtime for cell in self._cells):
-            for target in targets:
+            for target in filter(self._runners[OWN_RUNNER].needs_runtime, targets):
                 _attempted(lambda r=runtime, t=target: self._runtimes.get(r, t))  # type: ignore[misc]
         wanted = {cell.delegate.runner for cell in self._cells}
         for target in targets:

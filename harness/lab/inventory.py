@@ -19,6 +19,7 @@ from harness.lab.spec import (
     DevicesFile,
     DeviceSpec,
     HostSpec,
+    IosSpec,
     LocalSpec,
     PluggedSpec,
     RuntimeSource,
@@ -76,9 +77,10 @@ def open_inventory(devices: str, *, environ: Mapping[str, str] | None = None) ->
 
 
 def auto_inventory() -> Inventory:
-    """This machine, and every Android phone that is plugged in."""
+    """This machine, and every phone that is plugged in."""
     phones = AndroidSpec(kind="android", serial=WILDCARD, required=False)
-    return Inventory(specs=(LocalSpec(name="this-machine", kind="local"), phones))
+    iphones = IosSpec(kind="ios", udid=WILDCARD, required=False)
+    return Inventory(specs=(LocalSpec(name="this-machine", kind="local"), phones, iphones))
 
 
 def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> Inventory:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Accelerator = Literal["cpu", "gpu", "npu"]
 Fallback = Literal["forbid", "partial"]
 Expect = Literal["measured", "if_available"]
+Context = Literal["auto", "shell", "app"]
 Task = Literal["classify", "segment", "detect", "keypoints", "other"]
 Role = Literal["cell", "helper"]
 GoldenRuntime = Literal["ai-edge-litert", "tflite-runtime"]
@@ -89,7 +90,7 @@ class Delegate:
         threads: CPU threads.
         runtime: a runtime's name; None is the one of the installed wheel.
         runner: the benchmark program; "auto" is ours where it can be had, else upstream's.
-        context: whether a shell's process or an app measured.
+        context: what measures: a shell's process or an app; "auto" is an app where devices start nothing else (iOS).
         start: "cold" clears compiled-kernel caches before each round.
         fallback: "forbid" compiles for the accelerator alone; "partial" lets the CPU take what is left.
         expect: "measured" turns UNSUPPORTED into a failing item.
@@ -103,7 +104,7 @@ class Delegate:
     threads: int = 1
     runtime: str | None = None
     runner: str = "auto"
-    context: Literal["shell", "app"] = "shell"
+    context: Context = "auto"
     start: Literal["cold", "warm"] = "warm"
     fallback: Fallback = "forbid"
     expect: Expect = "if_available"

@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from harness.plan.cell import (
     Accelerator,
+    Context,
     Delegate,
     Expect,
     Fallback,
@@ -111,7 +112,9 @@ class DelegateEntry(Section):
     runner: Name = Field(
         default="auto", description="The benchmark program; auto: ours where it can be had, else benchmark_model."
     )
-    context: Literal["shell", "app"] = Field(default="shell", description="Whether a shell's process or an app runs.")
+    context: Context = Field(
+        default="auto", description="What measures: a shell's process or an app; auto: an app on iOS, else a process."
+    )
     start: Literal["cold", "warm"] = Field(default="warm", description="cold: compiled-kernel caches are cleared.")
     fallback: Fallback = Field(
         default="forbid",

@@ -42,7 +42,7 @@ _OUTCOME_WIDTH = 11
 _NAME_MAX = 17
 _MODEL = "model"
 _ADVICE = 3
-_FACTS = ("model", "soc", "cpu_model", "architecture", "os")
+_FACTS = ("model", "soc", "cpu_model", "architecture")
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,21 @@ def _devices(matrix: Matrix, width: int) -> list[Text]:
 
 def _device(device: DeviceRow, name_width: int, width: int) -> list[Text]:
     facts = [str(device["facts"][key]) for key in _FACTS if device["facts"].get(key)]
-    text = Text(figures.plain(", ".join([device["kind"], *facts])))
+    text = Text(figures.plain(", ".join([device["kind"], *facts, *_system(device)])))
     if device["adapter"]:
         text.append(f"; {figures.plain(device['adapter'])}")
     if marks := words.device_marks(device):
         text.append(f" [{', '.join(marks)}]", "yellow")
     head = Text().append(f"{fit(figures.plain(device['name']), name_width)}  ", "bold")
     return _indented(head, text, width)
+
+
+def _system(device: DeviceRow) -> list[str]:
+    """What runs on it: "Linux", "Android 14", "iOS 16.4"; nothing if that is unknown."""
+    facts = device["facts"]
+    android = facts.get("android_version")
+    name, version = ("Android", android) if android else (facts.get("os"), facts.get("os_version"))
+    return [f"{name} {version}" if version else str(name)] if name else []
 
 
 _Pair = tuple[tuple[str, str], tuple[str, str]]

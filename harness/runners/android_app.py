@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.devices.base import Job, JobFile, JobOutput, JobPath
 from harness.errors import UsageError
-from harness.lab.spec import abi_of
+from harness.lab.spec import IOS_TARGET, abi_of
 from harness.paths import sha256_file
 from harness.plan.cell import Cell, Delegate, ErrorClass, Measurement, Outcome, Problem
 from harness.runners.base import JobFacts, RunnerReport
@@ -41,11 +41,14 @@ class AndroidApp:
     """Runner `android_app`."""
 
     name = NAME
-    needs_runtime = False
 
     def __init__(self, binaries: Binaries) -> None:
         """Take the programs that devices.yaml names: the app is installed, but has to be the one that is stated."""
         self._binaries = binaries
+
+    def needs_runtime(self, target: str) -> bool:
+        """No: the app holds its own."""
+        return False
 
     def binary(self, target: str) -> Path | None:
         """Nothing: the app is installed on the phone."""
@@ -53,7 +56,7 @@ class AndroidApp:
 
     def jobs(self, cell: Cell, facts: JobFacts) -> Sequence[Job]:
         """The one job that measures one round of a cell. Raises UsageError."""
-        _check(cell.delegate)
+        _check(cell.delegate, facts.target)
         if cell.policy.require_sha256 and self._binaries.stated_sha256(NAME, facts.target) is None:
             place = f"runners: {{{NAME}: {{{abi_of(facts.target) or facts.target}: {{path: APK, sha256: ...}}}}}}"
             raise UsageError(f"this suite takes exact programs only; name the app in devices.yaml: {place}")
@@ -83,7 +86,7 @@ class AndroidApp:
         apk = _text(output.folder / "apk.sha256")[:64]
         runner = {
             "name": self.name,
-            "context": cell.delegate.context,
+            "context": "app",
             "version": _text(output.folder / "version.txt").strip().removeprefix("versionName=") or None,
             "sha256": apk if re.fullmatch(r"[0-9a-f]{64}", apk) else None,
             "command": job.command_line,
@@ -96,9 +99,11 @@ class AndroidApp:
         return RunnerReport(found, runner)
 
 
-def _check(delegate: Delegate) -> None:
-    if delegate.context != "app":
-        able = f"delegate '{delegate.name}': the runner {NAME}"
+def _check(delegate: Delegate, target: str) -> None:
+    able = f"delegate '{delegate.name}': the runner {NAME}"
+    if target == IOS_TARGET:
+        raise UsageError(f"{able} is an app for Android; on {target} upstream's is the runner ios_app")
+    if delegate.context == "shell":
         raise UsageError(f"{able} measures inside an app: say `context: app`, or take another runner")
     command.check(delegate, NAME, litert=False)
 

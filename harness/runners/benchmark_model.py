@@ -18,6 +18,7 @@ from pathlib import Path
 
 from harness.devices.base import Job, JobFile, JobOutput, JobPath
 from harness.errors import UsageError
+from harness.lab.spec import IOS_TARGET
 from harness.paths import sha256_file
 from harness.plan.cell import Cell, Delegate, Outcome, OutputFile, Problem
 from harness.runners.base import COLD, JobFacts, RunnerReport
@@ -37,13 +38,16 @@ class BenchmarkModel:
     """Runner `benchmark_model`."""
 
     name = UPSTREAM
-    needs_runtime = False
 
     def __init__(self, binaries: Binaries) -> None:
         self._binaries = binaries
         self._lock = threading.Lock()
         self._flavours: dict[str, Flavour] = {}
         self._libraries: dict[str, tuple[JobFile, ...]] = {}
+
+    def needs_runtime(self, target: str) -> bool:
+        """No: the runtime is linked into the program."""
+        return False
 
     def binary(self, target: str) -> Path:
         """The program for a target, as devices.yaml names it. Raises UsageError."""
@@ -55,6 +59,9 @@ class BenchmarkModel:
         Raises:
             UsageError: there is no such program, or it cannot do what the delegate asks for.
         """
+        if facts.target == IOS_TARGET:
+            able = f"delegate '{cell.delegate.name}': the runner {UPSTREAM}"
+            raise UsageError(f"{able} is a shell's program; {facts.target} starts apps only: upstream's is ios_app")
         program = self._binaries.file(UPSTREAM, facts.target, require_sha256=cell.policy.require_sha256)
         flavour = self._flavour(program)
         _check(cell.delegate, flavour)
@@ -74,7 +81,7 @@ class BenchmarkModel:
         flavour = self._flavour(program)
         runner = {
             "name": self.name,
-            "context": cell.delegate.context,
+            "context": "shell",
             "version": None,
             "sha256": program.sha256,
             "command": jobs[0].command_line,
@@ -143,9 +150,9 @@ class BenchmarkModel:
 
 
 def _check(delegate: Delegate, flavour: Flavour) -> None:
-    if delegate.context != "shell":
+    if delegate.context == "app":
         able = f"delegate '{delegate.name}': the runner {UPSTREAM}"
-        raise UsageError(f"{able} measures as a shell's process; for context '{delegate.context}' use android_app")
+        raise UsageError(f"{able} measures as a shell's process; for context 'app' use android_app")
     command.check(delegate, f"{UPSTREAM} ({'LiteRT' if flavour.litert else 'classic'})", flavour.litert)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.devices.base import JobFile
 from harness.errors import UsageError
-from harness.lab.spec import OWN_RUNNER, BinarySource, abi_of
+from harness.lab.spec import IOS_TARGET, OWN_RUNNER, BinarySource, abi_of
 from harness.paths import sha256_file
 from harness.runners.build import NDK_VARIABLES, build_runner, find_toolchain
 from harness.runners.download import download
@@ -107,11 +107,11 @@ def choose(name: str, target: str, binaries: Binaries) -> str:
     """The runner that a delegate's `runner` stands for on a target.
 
     "auto" is ours if it can be had for the target, else upstream's if devices.yaml has it, else ours, whose error
-    says what to do.
+    says what to do. On iOS ours is inside an app that is installed, or the device says that it is not.
     """
     if name != AUTO:
         return name
-    if not binaries.available(OWN_RUNNER, target) and binaries.available(UPSTREAM, target):
+    if target != IOS_TARGET and not binaries.available(OWN_RUNNER, target) and binaries.available(UPSTREAM, target):
         return UPSTREAM
     return OWN_RUNNER
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.lab.spec import IOS_TARGET
 from harness.plan.cell import Delegate, ErrorClass, Outcome, Problem
 
 # What LiteRT prints when the model asks for code that this runtime does not have.
@@ -19,6 +20,11 @@ _ADAPTER_ADVICE = (
 _PHONE_ADVICE = (
     "the phone has no GPU driver that a program of adb's shell may load: try another `backend` (opencl, opengl, "
     "webgpu), or measure inside an app (`context: app`)"
+)
+
+_IOS_ADVICE = (
+    "the app needs LiteRT's GPU accelerator for iOS in its Frameworks folder (libLiteRtMetalAccelerator.dylib), and a "
+    "device that has Metal: see docs/ios-app.md"
 )
 
 _CLASSES = {
@@ -57,8 +63,9 @@ def problem_of(record: Mapping[str, Any], delegate: Delegate, target: str) -> Pr
     elif kind == "timeout":
         outcome, reason = Outcome.TIMEOUT, f"the deadline passed during '{stage}'"
     elif kind == "accelerator_unavailable":
-        advice = _PHONE_ADVICE if target.endswith("android") else _ADAPTER_ADVICE
-        advice = f"; {advice}" if "adapter" in message else ""
+        advice = _IOS_ADVICE if target == IOS_TARGET else _ADAPTER_ADVICE
+        advice = _PHONE_ADVICE if target.endswith("android") else advice
+        advice = f"; {advice}" if "adapter" in message or target == IOS_TARGET else ""
         outcome, reason = Outcome.UNSUPPORTED, f"{message}{advice}"
     elif kind == "unsupported":
         outcome, reason = Outcome.UNSUPPORTED, message

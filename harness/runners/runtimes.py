@@ -83,6 +83,15 @@ class Runtimes:
                 self._known[key] = self._make(name, target)
             return self._known[key]
 
+    def version(self, name: str) -> str | None:
+        """The version that a name stands for, without getting it; None for a folder of the user's.
+
+        Raises:
+            UsageError: an unknown name, or an archive that cannot be read.
+        """
+        source = self._lab.runtime(name)
+        return version_in(Path(source.aar)) if source.aar is not None else source.wheel
+
     @property
     def used(self) -> list[Runtime]:
         """Every runtime that was asked for so far."""

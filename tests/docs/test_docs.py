@@ -25,7 +25,10 @@ from tests.session.conftest import Lab, lab
 __all__ = ["lab"]
 
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "reports" / "README.md", ROOT / "CHANGELOG.md"]
+PAGES = [
+    *sorted(DOCS.glob("*.md")),
+    *(ROOT / name for name in ("README.md", "reports/README.md", "CHANGELOG.md")),
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (suites/\S+\.yaml|devices\.yaml)\b")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -156,7 +159,10 @@ def test_every_field_of_the_matrix_is_in_its_contract() -> None:
     assert fields - named == set()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=[path.name for path in PAGES])
+LINKED = [*PAGES, ROOT / "native" / "README.md", ROOT / "emulated" / "README.md"]
+
+
+@pytest.mark.parametrize("path", LINKED, ids=[str(path.relative_to(ROOT)) for path in LINKED])
 def test_relative_links_lead_somewhere(path: Path) -> None:
     for link in LINK.findall(path.read_text()):
         if "://" in link:

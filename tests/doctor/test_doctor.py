@@ -17,8 +17,8 @@ import pytest
 from emulated.android.lab import AdbLab
 from harness.cli import main
 from harness.clock import SystemClock
-from harness.doctor import examine
-from harness.doctor.android import Reached, Ways
+from harness.doctor import adb_servers, android, examine
+from harness.doctor.android import Reached
 from harness.doctor.findings import Section, missing, show_end, show_section
 from harness.report.terminal import Surface
 from tests.conftest import ROOT
@@ -264,13 +264,13 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     """Nothing is beyond the reach of the root that tests may run as, so that the phone's answer is made up."""
     phone = phones.add("pixel-8")
-    real = Ways.reach
+    real = android.reach
 
     def reach(*arguments: object) -> Reached:
         found = real(*arguments)  # type: ignore[arg-type]
         return Reached(found.device, found.facts, found.state, "/data/local")
 
-    monkeypatch.setattr(Ways, "reach", reach)
+    monkeypatch.setattr(android, "reach", reach)
     said = doctor([entry("flagship", phone.serial)])
     assert said.code == 1
     assert "may not write to /data/local, where /data/local/tmp/harness would be" in said.words("folder", "MISSING")
@@ -320,7 +320,7 @@ def test_a_server_that_was_just_started_has_a_moment_to_find_its_phones(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server = Server(False, [], [plugged("A", state="connecting")], [plugged("A")])
-    monkeypatch.setattr(examine, "open_server", lambda address, clock: server)
+    monkeypatch.setattr(adb_servers, "open_server", lambda address, clock: server)
     file = tmp_path / "devices.yaml"
     file.write_text("version: 1\ndevices:\n  - {kind: android, serial: '*'}\n")
     with examine.Lab(examine.inventory_of(str(file)), Quick()) as lab:

@@ -24,6 +24,7 @@ from tests.doctor.conftest import Doctor
 pytestmark = pytest.mark.timeout(120)
 
 CLOCK = SystemClock()
+KINDS = "only devices of the kinds 'android' and 'ios' can be recorded"
 PASSING = {"uptime_s", "load_1min", "free_bytes"}
 """Figures of this computer, which changes between two looks at it."""
 
@@ -116,7 +117,7 @@ def test_which_phone_has_to_be_said(phones: AdbLab, doctor: Doctor, entry: Any, 
     said = doctor(entries, "--record", str(file))
     assert (said.code, said.err) == (4, "harness: there are several phones: a, b; add --device NAME\n")
     said = doctor(entries, "--device", "box", "--record", str(file))
-    assert (said.code, said.err) == (4, "harness: 'box' is no phone: only devices of kind 'android' can be recorded\n")
+    assert (said.code, said.err) == (4, f"harness: 'box' is no phone: {KINDS}\n")
     assert not file.exists()
     assert doctor(entries, "--device", "b", "--record", str(file)).code == 0
     assert file.exists()

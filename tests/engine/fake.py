@@ -18,7 +18,7 @@ from harness.devices.base import DeviceError, Job, JobOutput, Turns
 from harness.devices.local import host_target
 from harness.plan.cell import ModelRef
 from harness.plan.tflite_file import describe
-from harness.runners.delegate_bench import RESULT
+from harness.runners.bench_record import RESULT
 from tests.runners.real import measured
 
 Act = Callable[["FakeDevice", Job], str | None]

@@ -15,7 +15,7 @@ from harness.measure import accuracy, regression
 from harness.plan.cell import Cell, Model, ModelRef, Policy
 from harness.reference.golden import GoldenRunners
 from harness.reference.inputs import InputSet
-from harness.runners.delegate_bench import RESULT
+from harness.runners.bench_record import RESULT
 from tests.engine.fake import FakeDevice, model_of, option
 from tests.engine.farm import CPU, Farm, error, finish, outcomes, rows, wait
 

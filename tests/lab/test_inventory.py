@@ -118,9 +118,10 @@ def test_runtimes_by_name_or_version(tmp_path: Path) -> None:
 
 
 def test_auto_is_this_machine_and_whatever_phones_are_plugged_in(tmp_path: Path) -> None:
-    here, phones = open_inventory("auto").specs
+    here, phones, iphones = open_inventory("auto").specs
     assert (here.name, here.kind, here.required, here.origin) == ("this-machine", "local", True, "")
     assert (phones.kind, phones.wildcard, phones.required) == ("android", True, False)
+    assert (iphones.kind, iphones.wildcard, iphones.required, iphones.origin) == ("ios", True, False, "")
     (tmp_path / "x.yaml").write_text("version: 1\ndevices: [{name: a, kind: local}]\n")
     assert [spec.name for spec in open_inventory(str(tmp_path / "x.yaml")).specs] == ["a"]
 

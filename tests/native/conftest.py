@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from emulated.ios.build import build_app
 from harness.runners.build import build_runner
 from tests.native.bench import Bench
+from tests.native.phone_app import PhoneApp
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT.parent / "shared" / "models"
@@ -91,3 +93,24 @@ def fake_model(tmp_path: Path) -> Path:
     path = tmp_path / "model.tflite"
     path.write_bytes(b"\x1c\0\0\0TFL3\0\0\0\0")
     return path
+
+
+@pytest.fixture(scope="session")
+def app_program(own_cache: Path) -> Path:
+    """The emulated iPhone's app, built into the tests' own cache."""
+    assert own_cache.is_dir()
+    return build_app(os.environ)
+
+
+@pytest.fixture
+def phone_app(app_program: Path, runtime_folder: Path, tmp_path: Path) -> PhoneApp:
+    """The app with the installed runtime."""
+    library = next(path for path in runtime_folder.iterdir() if path.name in ("libLiteRt.so", "libLiteRt.dylib"))
+    return PhoneApp(app_program, library, runtime_folder, tmp_path / "container")
+
+
+@pytest.fixture
+def faked_app(app_program: Path, fake_runtime: Callable[..., Path], tmp_path: Path) -> PhoneApp:
+    """The app with the misbehaving runtime."""
+    library = fake_runtime()
+    return PhoneApp(app_program, library, library.parent, tmp_path / "container")

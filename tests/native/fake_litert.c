@@ -3,12 +3,14 @@
 // FAKE_LITERT holds words such as "hang_run"; see asked(). Built with -DMODEL_FIRST it is as old as 2.1.5, with
 // -DBEFORE_215 as old as 2.1.3, with -DTYPED_OPTIONS as old as 2.1.2, with -DNO_RUN it is no LiteRT at all.
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { OK = 0, INVALID = 1, FAILURE = 3 };
@@ -38,6 +40,16 @@ static int misbehave(const char *where) {
   if (asked(word)) abort();
   snprintf(word, sizeof word, "exit_%s", where);
   if (asked(word)) exit(0);
+  snprintf(word, sizeof word, "segv_%s", where);
+  if (asked(word)) raise(SIGSEGV);
+  snprintf(word, sizeof word, "starve_%s", where);
+  if (asked(word)) {  // a crash after which nobody gets memory to tell of it
+    static char line[4 << 20];
+    memset(line, '-', sizeof line - 1);
+    fputs(line, stderr);
+    setrlimit(RLIMIT_AS, &(struct rlimit){1, RLIM_INFINITY});
+    raise(SIGSEGV);
+  }
   snprintf(word, sizeof word, "fail_%s", where);
   return asked(word) ? FAILURE : OK;
 }
@@ -168,3 +180,9 @@ int LiteRtRunCompiledModel(void *c, size_t s, size_t n, void **inputs, size_t m,
   return misbehave("run");
 }
 #endif
+
+void LiteRtDestroyTensorBuffer(void *handle) { (void)handle; }
+void LiteRtDestroyCompiledModel(void *handle) { (void)handle, misbehave("destroy"); }
+void LiteRtDestroyOptions(void *handle) { (void)handle; }
+void LiteRtDestroyModel(void *handle) { (void)handle; }
+void LiteRtDestroyEnvironment(void *handle) { (void)handle, event_set = 0; }

@@ -20,11 +20,11 @@ from harness.runners.build import source_folder, sources_of
 # All in bionic at API level 26 or before (stderr and stdout as objects since 23). A function that is not listed fails
 # the link: look it up in bionic's libc.map.txt before adding it.
 LIBC = (
-    "__errno __libc_init _exit abort access calloc clock_gettime close dup2 exit fclose fcntl ferror fflush fgets "
-    "fileno fopen fork fprintf fputc fputs free fstat fsync fwrite getpagesize getpid getppid getrusage kill memcmp "
-    "memcpy memset mkdir mmap open perror pipe poll prctl pread puts read realloc rename setrlimit setvbuf signal "
-    "snprintf sscanf stat strchr strcmp strcspn strdup strerror strlen strncmp strrchr strspn strstr strtod strtoll "
-    "uname unlink vfprintf vsnprintf wait4 write "
+    "__errno __libc_init _exit abort access calloc clock_gettime close dup2 fclose fcntl ferror fflush fgets "
+    "fileno fopen fork fprintf fputc fputs free fstat fsync fwrite getpagesize getpid getppid getrusage kill "
+    "longjmp malloc memcmp memcpy memset mkdir mmap munmap open perror pipe poll prctl pread puts read rename "
+    "setjmp setrlimit setvbuf signal snprintf sscanf stat strchr strcmp strcspn strdup strerror strlen strncmp "
+    "strrchr strspn strstr strtod strtoll uname unlink vsnprintf wait4 write "
 )
 LIBDL = "dlerror dlopen dlsym"
 
@@ -60,8 +60,8 @@ def link_for_android(folder: Path) -> Path:
     for place in ("aarch64-linux-musl", "generic-musl", "aarch64-linux-any", "any-linux-any"):
         headers += ["-isystem", str(include / place)]
     headers[1:1] = ["-isystem", str(library / "include")]
-    # musl calls it __errno_location; bionic has no helpers for out-of-line atomics.
-    compiling = ("-std=c11", "-O2", "-fPIE", "-Wall", "-Wextra", "-D__errno_location=__errno", "-mno-outline-atomics")
+    # musl calls it __errno_location; with lse atomics need none of the helpers in the library that the NDK adds.
+    compiling = ("-std=c11", "-O2", "-fPIE", "-Wall", "-Wextra", "-D__errno_location=__errno", "-mcpu=generic+lse")
     parts = [folder / "crt.c", *sources_of(source_folder())]
     for source in parts:
         zig(folder, "cc", *TARGET, *compiling, *headers, "-c", str(source), "-o", f"{source.stem}.o")

@@ -90,6 +90,21 @@ def test_devices_carry_their_adapter_and_marks() -> None:
     assert re.search(r"^pixel-8 +android, .*Mali-G715 \[emulated\]$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("facts", "shown"),
+    [
+        ({"android_version": "14", "model": "Pixel 8"}, "Pixel 8, Android 14"),
+        ({"os": "iOS", "os_version": "16.4", "model": "iPhone 13"}, "iPhone 13, iOS 16.4"),
+        ({"os": "Linux"}, "Linux"),
+        ({}, "android"),
+    ],
+)
+def test_a_device_says_what_runs_on_it(facts: dict[str, str], shown: str) -> None:
+    matrix = sample.make_matrix()
+    matrix["devices"][1] |= {"facts": facts, "adapter": None, "adapter_software": None}
+    assert re.search(rf"^pixel-8 +(android, )?{re.escape(shown)}$", render(matrix, Surface(120)), re.MULTILINE)
+
+
 def test_marks_are_explained_only_where_they_occur() -> None:
     text = render(sample.make_matrix(), Surface(80))
     assert "FAIL*" in text

@@ -20,8 +20,9 @@ from harness.plan.cell import Cell, Delegate, Limits, ModelRef, Policy, Runs
 from harness.plan.tflite_file import describe
 from harness.reference.inputs import InputSet, make_inputs
 from harness.runners.base import JobFacts
+from harness.runners.bench_record import RESULT
 from harness.runners.binaries import Binaries
-from harness.runners.delegate_bench import RESULT, DelegateBench
+from harness.runners.delegate_bench import DelegateBench
 from harness.runners.runtimes import Runtimes
 from tests.conftest import MODELS
 

@@ -13,7 +13,7 @@ import pytest
 
 from harness.devices.base import Job, JobOutput, JobPath
 from harness.errors import UsageError
-from harness.lab.spec import BinarySource
+from harness.lab.spec import IOS_TARGET, BinarySource
 from harness.plan.cell import Cell, Delegate, ErrorClass, Measurement, Model, ModelRef, Outcome, Problem, TensorSpec
 from harness.runners.android_app import AndroidApp, own_lines
 from harness.runners.base import JobFacts
@@ -383,6 +383,16 @@ def test_what_it_cannot_do_is_refused(tmp_path: Path, delegate: Delegate, words:
         prepared(tmp_path, delegate)
 
 
+def test_an_app_is_what_it_is_without_being_told(tmp_path: Path) -> None:
+    assert prepared(tmp_path, replace(CPU, context="auto"))[2].command
+
+
+def test_an_iphone_has_another_app_of_upstreams(tmp_path: Path) -> None:
+    cell, facts, _ = prepared(tmp_path)
+    with pytest.raises(UsageError, match=r"an app for Android; on aarch64-ios upstream's is the runner ios_app"):
+        APP.jobs(cell, replace(facts, target=IOS_TARGET))
+
+
 def test_a_signature_with_a_blank_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot pass names with blanks"):
         prepared(tmp_path, signature="to run", signatures=("to run", "b"))
@@ -390,7 +400,7 @@ def test_a_signature_with_a_blank_is_refused(tmp_path: Path) -> None:
 
 def test_it_needs_no_program_and_no_runtime() -> None:
     assert APP.binary("aarch64-android") is None
-    assert AndroidApp.needs_runtime is False
+    assert not APP.needs_runtime("aarch64-android")
 
 
 @pytest.mark.parametrize(("stated", "installed"), [("ab", "ab"), ("ab", "cd"), ("ab", None), (None, None)])

@@ -10,6 +10,7 @@ import pytest
 
 from harness.devices.base import Job, JobPath
 from harness.errors import UsageError
+from harness.lab.spec import IOS_TARGET
 from harness.plan.cell import Delegate, Limits, Model, ModelRef, Policy, Runs, TensorSpec
 from harness.runners.base import JobFacts
 from harness.runners.benchmark_model import BenchmarkModel
@@ -196,6 +197,13 @@ def test_a_model_without_inputs_gets_no_flags_for_them() -> None:
 def test_what_it_cannot_do_is_refused(tmp_path: Path, delegate: Delegate, program: bytes, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         jobs_of(tmp_path, delegate, program)
+
+
+def test_an_iphone_starts_no_programs(tmp_path: Path) -> None:
+    model = Model(ModelRef("m", "m"))
+    facts = replace(captured.facts_for(model), target=IOS_TARGET)
+    with pytest.raises(UsageError, match=r"aarch64-ios starts apps only: upstream's is ios_app"):
+        captured.runner(tmp_path).jobs(captured.cell_of(model, Delegate("mine")), facts)
 
 
 def test_a_missing_program_is_a_usage_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from harness.devices.local import host_target
 from harness.errors import UsageError
 from harness.lab.inventory import load_inventory
-from harness.lab.spec import BinarySource
+from harness.lab.spec import IOS_TARGET, BinarySource
 from harness.runners import binaries as module
 from harness.runners.binaries import AUTO, Binaries, choose
 from harness.runners.download import keep
@@ -248,6 +248,13 @@ def test_auto_is_ours_else_upstreams_else_ours_with_advice(
     assert choose(UPSTREAM, ARM64, both) == UPSTREAM
     remember(ARM64, "runner", {"sha256": keep(program)})
     assert choose(AUTO, ARM64, Binaries({UPSTREAM: {ARM64: BinarySource(path=str(program))}})) == OURS
+
+
+def test_on_iphones_ours_is_inside_an_app_and_nothing_is_built_or_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    theirs = Binaries({UPSTREAM: {IOS_TARGET: BinarySource(path="program")}})
+    assert choose(AUTO, IOS_TARGET, theirs) == OURS
+    assert choose("ios_app", IOS_TARGET, theirs) == "ios_app"
 
 
 def test_headers_are_read(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from harness.devices.base import JobOutput
 from harness.engine.tensors import load_samples
 from harness.plan.cell import Delegate, ErrorClass, Outcome, Problem
 from harness.runners.base import RunnerReport
+from harness.runners.bench_record import RESULT
 from harness.runners.binaries import Binaries
-from harness.runners.delegate_bench import RESULT, DelegateBench
+from harness.runners.delegate_bench import DelegateBench
 from tests.runners.real import Measured, cell_of, measured
 
 Record = dict[str, Any]

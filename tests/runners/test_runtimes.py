@@ -78,6 +78,16 @@ def test_an_archive_for_phones_has_nothing_for_this_machine() -> None:
         runtimes(aar=RuntimeSource(aar="litert.aar")).get("aar", HOST)
 
 
+def test_the_version_behind_a_name_is_told_without_fetching_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it fetches"))
+    known = runtimes(old=RuntimeSource(wheel="2.2.0"), mine=RuntimeSource(path=str(tmp_path)))
+    assert known.version("2.1.6") == "2.1.6"
+    assert known.version("old") == "2.2.0"
+    assert known.version("mine") is None
+    with pytest.raises(UsageError, match="no runtime called 'oldd'"):
+        known.version("oldd")
+
+
 def test_a_target_without_wheel_is_named() -> None:
     with pytest.raises(UsageError, match="ai-edge-litert has no wheel for armv7-linux; wheels exist for aarch64-linux"):
         runtimes().get("2.2.0", "armv7-linux")

@@ -14,13 +14,15 @@ from harness.devices.adb.device import AdbDevice
 from harness.devices.adb.errors import AdbError, DeviceLostError
 from harness.devices.adb.server import open_server
 from harness.devices.android.facts import FACTS_SCRIPT, parse_facts, target_of
-from harness.devices.android.remote import Budget, Remote
+from harness.devices.android.remote import Remote
 from harness.devices.android.run import Ended, Missing, RemoteJob, core_mask
 from harness.devices.android.screen import Screen
 from harness.devices.android.scripts import JOBS, Launch, prepare_script
 from harness.devices.android.state import STATE_SCRIPT, parse_state
-from harness.devices.android.store import Store, StoredFile, stored
+from harness.devices.android.store import Store
 from harness.devices.base import DeviceError, Job, JobOutput, Turns, controller_fault
+from harness.devices.budget import Budget
+from harness.devices.storage import StoredFile, stored
 from harness.errors import UsageError
 from harness.lab.spec import AndroidSpec
 from harness.plan.cell import ErrorClass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.clock import Clock
 from harness.devices.adb.errors import TAP_ALLOW
 from harness.devices.base import DeviceError
+from harness.devices.naming import at, clean, digest, given_names, unique_names
 from harness.devices.registry import Resolved
 from harness.errors import UsageError
 from harness.lab.spec import AndroidSpec, DeviceSpec
@@ -59,10 +59,10 @@ class _Unit:
     def names(self) -> tuple[str, str, str]:
         """Names to choose from; a later one is longer, and shared with fewer others."""
         serial = _hardware(self.device.serial) or self.identity
-        short = _clean(f"{self.device.model or 'android'}-{serial[-4:]}")
-        own = self.identity.removeprefix("usb:") if self.shared else _digest(serial, 6)
+        short = clean(f"{self.device.model or 'android'}-{serial[-4:]}")
+        own = self.identity.removeprefix("usb:") if self.shared else digest(serial, 6)
         everything = f"{self.server} {self.device.serial} {self.device.path}"
-        return short, f"{short}-{_clean(own)}", f"{short}-{_digest(everything, 16)}"
+        return short, f"{short}-{clean(own)}", f"{short}-{digest(everything, 16)}"
 
 
 @dataclass
@@ -104,7 +104,7 @@ class _Servers:
         try:
             host, port = open_server(spec.adb_server, self.clock).address
         except UsageError as error:
-            raise UsageError(f"{_at(spec)}{error}") from None
+            raise UsageError(f"{at(spec)}{error}") from None
         return f"{'localhost' if host in LOOPBACK else host}:{port}"
 
 
@@ -147,7 +147,7 @@ def find(
             rows.append((spec, _plugged_in(spec, servers, claimed, notes)))
         elif spec.required or _reachable(spec, servers, notes):
             rows.append((spec, None))
-    names = _names([unit for _, units in rows for unit in units or ()], {spec.name for spec in specs if spec.name})
+    names = unique_names([unit for _, units in rows for unit in units or ()], given_names(specs))
     found: dict[str, DeviceSpec] = {}
     for spec, units in rows:
         if units is None:
@@ -195,11 +195,11 @@ def list_devices(server: AdbServer, clock: Clock) -> Sequence[ListedDevice]:
 def _not_yet(spec: AndroidSpec) -> str | None:
     if spec.host is not None:
         return (
-            f"{_at(spec)}phones of another computer ('host') cannot be driven yet; plug it into this one, "
+            f"{at(spec)}phones of another computer ('host') cannot be driven yet; plug it into this one, "
             "or name that computer's adb server: 'adb_server: HOST:PORT'"
         )
     if spec.any:
-        return f"{_at(spec)}'any' cannot be driven yet; list the phones one by one, each with its 'serial'"
+        return f"{at(spec)}'any' cannot be driven yet; list the phones one by one, each with its 'serial'"
     return None
 
 
@@ -211,7 +211,7 @@ def _reachable(spec: AndroidSpec, servers: _Servers, notes: list[str]) -> bool:
     if any(spec.serial in (device.serial, device.path) for device in devices):
         return True
     why = problem or f"{spec.serial} is not plugged in"
-    notes.append(f"{_at(spec)}{spec.name} is left out, as it is not required: {why}")
+    notes.append(f"{at(spec)}{spec.name} is left out, as it is not required: {why}")
     return False
 
 
@@ -233,14 +233,14 @@ def _plugged_in(spec: AndroidSpec, servers: _Servers, claimed: set[tuple[str, st
         why = _unusable(unit, ready)
         if why:
             shown = unit.identity or device.serial or "a phone without a serial"
-            notes.append(f"{_at(spec)}{shown} is left out: {why}")
+            notes.append(f"{at(spec)}{shown} is left out: {why}")
         else:
             units.append(unit)
     if not units:
         listed = (
             f"of {len(devices)} on adb server {server} none is left" if devices else f"adb server {server} has none"
         )
-        notes.append(f"{_at(spec)}no phone was found for serial '*': {problem or listed}")
+        notes.append(f"{at(spec)}no phone was found for serial '*': {problem or listed}")
     return units
 
 
@@ -264,32 +264,7 @@ def _unusable(unit: _Unit, ready: set[str]) -> str | None:
     return None
 
 
-def _names(units: Sequence[_Unit], taken: set[str]) -> dict[_Unit, str]:
-    """A name of its own for each, as short as can be."""
-    names: dict[_Unit, str] = {}
-    for level in range(3):
-        wanted = {unit: unit.names()[level] for unit in units if unit not in names}
-        counts = Counter(wanted.values())
-        names |= {
-            unit: name for unit, name in wanted.items() if level == 2 or (counts[name] == 1 and name not in taken)
-        }
-        taken = taken | set(names.values())
-    return names
-
-
 def _hardware(serial: str) -> str:
     """The phone's own serial, also when it is connected without a cable (Android 11 and newer)."""
     match = _WIRELESS.fullmatch(serial)
     return match[1] if match else serial
-
-
-def _at(spec: AndroidSpec) -> str:
-    return f"{spec.origin}: " if spec.origin else ""
-
-
-def _clean(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
-
-
-def _digest(text: str, digits: int) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]

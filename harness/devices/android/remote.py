@@ -1,18 +1,15 @@
-"""What the parts of the device kind `android` share: scripts whose reply comes in sections, and a job's time."""
+"""What the parts of the device kind `android` share: scripts whose reply comes in sections."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.clock import Clock
 from harness.devices.adb.device import AdbDevice
 from harness.devices.adb.errors import RemoteError, Subject
-from harness.devices.base import Turns
 
 SAY = 'say() { echo; echo "@@$TOKEN $1"; }\n'
 """Defines `say NAME`, which begins a section of the reply.
@@ -129,38 +126,3 @@ class Remote:
 
 def _name(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-class Budget:
-    """What is left of a job's time. Waiting for turns is no part of it."""
-
-    def __init__(self, clock: Clock, seconds: float, turns: Turns) -> None:
-        """Begin.
-
-        Args:
-            clock: time.
-            seconds: of the job.
-            turns: see `Device.execute`.
-        """
-        self._clock = clock
-        self._end = clock.monotonic() + seconds
-        self._turns = turns
-
-    def left(self) -> float:
-        """Seconds that are left; a little when there are none, so that what is begun then fails by its deadline."""
-        return max(0.1, self._end - self._clock.monotonic())
-
-    @contextmanager
-    def _waiting(self, turn: AbstractContextManager[object]) -> Iterator[None]:
-        began = self._clock.monotonic()
-        with turn:
-            self._end += self._clock.monotonic() - began
-            yield
-
-    def command(self) -> AbstractContextManager[None]:
-        """Wait for the machine's turn, and hold it."""
-        return self._waiting(self._turns.command())
-
-    def transfer(self) -> AbstractContextManager[None]:
-        """Wait until the controller is not timed, and keep it so."""
-        return self._waiting(self._turns.transfer())

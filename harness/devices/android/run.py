@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from harness.clock import Clock
 from harness.devices.adb.errors import AdbError, DeviceLostError, DeviceTimeoutError
-from harness.devices.android.remote import Budget, Remote, Reply
+from harness.devices.android.remote import Remote, Reply
 from harness.devices.android.scripts import (
     CLEAN_SCRIPT,
     END_SCRIPT,
@@ -23,6 +23,7 @@ from harness.devices.android.scripts import (
 )
 from harness.devices.android.state import parse_state
 from harness.devices.base import DeviceError
+from harness.devices.budget import Budget
 from harness.plan.cell import ErrorClass
 
 _GRACE = 15.0  # for state, links and leftovers, before and after the command

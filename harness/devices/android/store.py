@@ -7,28 +7,20 @@ ever read back from the device.
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import shlex
 import tempfile
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.devices.adb.errors import AdbError, RemoteError
-from harness.devices.adb.sync_messages import RemoteStat
 from harness.devices.adb.transfer import PushFile
-from harness.devices.android.remote import SAY, STORE, Budget, Remote
+from harness.devices.android.remote import SAY, STORE, Remote
 from harness.devices.android.replies import FREE_SPACE, free_bytes, whole
+from harness.devices.budget import Budget
+from harness.devices.storage import MARGIN, NAME, StoredFile, victims_of
 from harness.paths import sha256_file
 
-MARGIN = 32 << 20
-"""Bytes that have to stay free beside the files, for outputs and for the phone itself."""
-
-_NAME = re.compile(r"[0-9a-f]{64}")
-_PART = re.compile(r"[0-9a-f]{64}\.part-[0-9a-f]+")
-_RECENT = 3600.0  # seconds: another run may be about to use it
-_OLD = 30 * 24 * 3600.0
 _GROUP = 400  # names in one command: well under adb's longest service string
 _MODE = 0o755
 
@@ -50,21 +42,6 @@ _ACCEPT = SAY + (
     '  for F in $PARTS; do mv -f "$F" "${F%%.part-*}" || exit 1; done\n'
     "fi\nsay end\n"
 )
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file that a job needs.
-
-    Attributes:
-        sha256: of its content.
-        size: in bytes.
-        source: on the controller.
-    """
-
-    sha256: str
-    size: int
-    source: Path
 
 
 class Store:
@@ -227,37 +204,7 @@ class Store:
         )
 
 
-def stored(source: Path, sha256: str) -> StoredFile:
-    """A file of the controller. Raises OSError."""
-    return StoredFile(sha256, source.stat().st_size, source)
-
-
-def victims_of(listing: Iterable[tuple[str, RemoteStat]], now: int, wanted: int, keep: Set[str]) -> list[str]:
-    """Which files of a store to remove.
-
-    Those that were not used for a month, parts that were left behind, and, until `wanted` bytes are found, what has
-    gone unused for longest. What was used within the hour stays, and so does what has no name of ours.
-
-    Args:
-        listing: name and description of each file; its mtime is when it was last used.
-        now: by the device's clock, in seconds since 1970.
-        wanted: bytes to find.
-        keep: names that the job needs.
-    """
-    known = [(entry.mtime, name, entry.size) for name, entry in listing if name not in keep]
-    victims = []
-    for mtime, name, size in sorted(known):
-        age = now - mtime
-        part = _PART.fullmatch(name) is not None
-        if age <= _RECENT or not (part or _NAME.fullmatch(name)):
-            continue
-        if part or age > _OLD or wanted > 0:
-            victims.append(name)
-            wanted -= size
-    return victims
-
-
 def _good(hashes: str) -> set[str]:
     """Names of the files that hash to their name, of lines "hash  name"."""
     pairs = (line.split() for line in hashes.splitlines())
-    return {pair[0] for pair in pairs if len(pair) == 2 and pair[0] == pair[1] and _NAME.fullmatch(pair[0])}
+    return {pair[0] for pair in pairs if len(pair) == 2 and pair[0] == pair[1] and NAME.fullmatch(pair[0])}

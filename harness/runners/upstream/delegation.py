@@ -17,8 +17,14 @@ from harness.runners.upstream.proto import RuntimeInfo
 # Names that GPU kernels have: TFLite's delegates, and those of LiteRT's backends.
 _GPU_KERNEL = re.compile(r"^(TfLiteGpuDelegate\w*|TfLiteMetalDelegate|LITERT_(CL|OPENGL|WEBGPU|METAL|VULKAN)\w*)$")
 _XNNPACK_KERNEL = "TfLiteXNNPackDelegate"
-_BACKENDS = {"LITERT_CL": "OpenCL", "LITERT_OPENGL": "OpenGL", "LITERT_WEBGPU": "WebGPU", "LITERT_VULKAN": "Vulkan"}
-_WANTED = {"opencl": "OpenCL", "opengl": "OpenGL", "webgpu": "WebGPU"}
+_BACKENDS = {
+    "LITERT_CL": "OpenCL",
+    "LITERT_METAL": "Metal",
+    "LITERT_OPENGL": "OpenGL",
+    "LITERT_VULKAN": "Vulkan",
+    "LITERT_WEBGPU": "WebGPU",
+}
+_WANTED = {"metal": "Metal", "opencl": "OpenCL", "opengl": "OpenGL", "webgpu": "WebGPU"}
 
 
 def delegation(delegate: Delegate, model: Model, log: Log, info: RuntimeInfo | None) -> Delegation | Problem:

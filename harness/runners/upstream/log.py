@@ -21,6 +21,7 @@ _STATISTICS = ("min", "max", "avg", "std", "median", "p5", "p95")
 _TIMINGS = re.compile(rf"^Inference timings in us: Init: {_NUMBER}, First inference: {_NUMBER}, ")
 _SESSION = re.compile(rf"^Initialized session in {_NUMBER}ms")
 _PEAK = re.compile(rf"^Overall peak memory footprint \(MB\) via periodic monitoring: {_NUMBER}")
+_LITERT_PEAK = re.compile(rf"\] Peak memory:\s+{_NUMBER} MB")
 _UNCONSUMED = re.compile(r"^Unconsumed cmdline flags:\s*(.*)")
 _APPLIED = re.compile(
     r"^Explicitly applied (\w+) delegate, and the model graph will be (completely|partially) executed"
@@ -189,7 +190,7 @@ def _figures(log: Log, text: str) -> None:
         log.init_us, log.first_us, log.finished = float(match[1]), float(match[2]), True
     elif match := _SESSION.match(text):
         log.init_us = float(match[1]) * 1e3 if log.init_us is None else log.init_us
-    elif match := _PEAK.match(text):
+    elif match := _PEAK.match(text) or _LITERT_PEAK.search(text):
         log.peak_bytes = round(float(match[1]) * (1 << 20))
     elif match := _UNCONSUMED.match(text):
         log.unconsumed += tuple(match[1].split())

@@ -68,7 +68,7 @@ def read(cell: Cell, model: Model, job: Job, output: JobOutput, sample: int) -> 
         problem = failures.swapped_inputs(said, command.layer_names(model.inputs))
     if problem is not None:
         return problem
-    ran = evaluate(cell, model, said, output.folder, {flag for flag in _asked(job) if flag not in _ignored(said)})
+    ran = evaluate(cell, model, said, output.folder, written(job, said))
     if isinstance(ran, Problem) or command.OUTPUT_FLAG not in _asked(job):
         return ran
     files = outputs.split(output.folder / OUTPUT_FILE, model.outputs, sample)
@@ -150,6 +150,11 @@ def _runtime_info(folder: Path, subgraph: int) -> proto.RuntimeInfo | None:
     """The graph after delegation; None where the program wrote none, so that its log has to tell."""
     path = folder / INFO_FILE
     return proto.runtime_info(path.read_bytes(), subgraph) if path.exists() else None
+
+
+def written(job: Job, said: log.Log) -> set[str]:
+    """The flags that a job was given and that the program knows."""
+    return _asked(job) - _ignored(said)
 
 
 def _asked(job: Job) -> set[str]:

@@ -8,8 +8,8 @@ import pytest
 
 from harness.devices.adb.errors import RemoteError
 from harness.devices.adb.sync_messages import RemoteStat
-from harness.devices.android.store import victims_of
 from harness.devices.base import DeviceError
+from harness.devices.storage import victims_of
 from tests.devices.android.conftest import CLOCK, Add, Bench
 
 DAY = 24 * 3600

@@ -1,0 +1,119 @@
+// The app on an emulated iPhone: the app's core with a shell that asks files and variables what UIKit's asks the system.
+//
+// HOME is the container. Its harness-state.json says how the phone is, whenever it is asked:
+//   {"thermal_state": "nominal", "low_power_mode": false, "battery_level": 0.8, "charging": true,
+//    "system": {"name", "version", "machine"}, "metal_device": null, "fault": {"signal": 11, "stage": "run"}}
+// All keys may be missing or null. `fault` sends the process a signal when it reaches a stage of delegate_bench, or
+// "launch" before it does anything. The variables EMULATED_APP_* are build.py's to set.
+
+#include "../../../native/app/parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char kStateFile[] = "harness-state.json";
+static const char *const kThermalStates[] = {"nominal", "fair", "serious", "critical"};
+static const char *container;
+static int own_output;  // standard output, which a job turns over to its log
+static struct {
+  int signal;
+  const char *stage;
+} fault;
+
+// Of the core's memory, which ends with a job: what is kept has to be copied.
+static const Value *read_state(void) {
+  char problem[256];
+  size_t size = 0;
+  const char *text = map_file(path_in(container, kStateFile), &size);
+  const Value *state = text == NULL ? NULL : read_json(text, size, problem, sizeof problem);
+  if (text != NULL && state == NULL) fprintf(stderr, "emulated app: %s: %s\n", kStateFile, problem);
+  return state;
+}
+
+static int flag_of(const Value *value) {
+  bool known = value != NULL && (value->type == JSON_TRUE || value->type == JSON_FALSE);
+  return known ? value->type == JSON_TRUE : -1;
+}
+
+static char *copy_of(const Value *value) { return value && value->type == JSON_STRING ? strdup(value->text) : NULL; }
+
+static void state_of(void *context, AppState *state) {
+  (void)context;
+  const Value *said = read_state(), *thermal = member(said, "thermal_state"), *level = member(said, "battery_level");
+  for (int i = 0; thermal != NULL && thermal->type == JSON_STRING && i <= THERMAL_CRITICAL; i++) {
+    if (strcmp(thermal->text, kThermalStates[i]) == 0) state->thermal_state = (ThermalState)i;
+  }
+  state->low_power_mode = flag_of(member(said, "low_power_mode"));
+  if (level != NULL && level->type == JSON_NUMBER) state->battery_level = level->number;
+  state->charging = flag_of(member(said, "charging"));
+}
+
+static void tell(void *context, const char *words) {
+  (void)context;
+  write_all(own_output, words, strlen(words));
+  write_all(own_output, "\n", 1);
+}
+
+static void *strike(void *unused) {
+  for (const char *stage = NULL; stage == NULL || strcmp(stage, fault.stage) != 0; stage = app_stage()) poll(NULL, 0, 1);
+  kill(getpid(), fault.signal);
+  return unused;
+}
+
+static void prepare_fault(const Value *said) {
+  const Value *number = member(said, "signal");
+  if (number == NULL || number->type != JSON_NUMBER) return;
+  fault.signal = (int)number->number;
+  fault.stage = copy_of(member(said, "stage"));
+  if (fault.stage == NULL || strcmp(fault.stage, "launch") == 0) {
+    raise(fault.signal);
+    return;
+  }
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, strike, NULL) == 0) pthread_detach(thread);
+}
+
+static const char *variable(const char *name, const char *otherwise) {
+  const char *value = getenv(name);
+  return value != NULL && value[0] != 0 ? value : otherwise;
+}
+
+int main(int count, char **words) {
+  container = getenv("HOME");
+  const char *library = getenv("EMULATED_APP_LIBRARY");
+  own_output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (container == NULL || library == NULL || own_output < 0) {
+    fprintf(stderr, "emulated app: HOME (the container) and EMULATED_APP_LIBRARY are needed\n");
+    return 2;
+  }
+  const Value *said = read_state(), *system = member(said, "system");
+  char *documents = strdup(path_in(container, "Documents"));
+  if (mkdir(documents, 0755) != 0 && errno != EEXIST) {
+    perror(documents);
+    return APP_CANNOT_WRITE;
+  }
+  AppShell shell = {.documents = documents,
+                    .library = library,
+                    .accelerators = variable("EMULATED_APP_ACCELERATORS", "."),
+                    .runtime_version = variable("EMULATED_APP_RUNTIME_VERSION", NULL),
+                    .bundle = variable("EMULATED_APP_BUNDLE", "com.example.delegatebench"),
+                    .version = variable("EMULATED_APP_VERSION", "1.0"),
+                    .build = variable("EMULATED_APP_BUILD", "1"),
+                    .system_name = copy_of(member(system, "name")),
+                    .system_version = copy_of(member(system, "version")),
+                    .machine = copy_of(member(system, "machine")),
+                    .metal_device = copy_of(member(said, "metal_device")),
+                    .emulated = true,
+                    .state = state_of,
+                    .tell = tell};
+  prepare_fault(member(said, "fault"));
+  return app_run(&shell, count, words);
+}

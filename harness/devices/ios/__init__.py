@@ -1,0 +1,1 @@
+"""iPhones and iPads, through usbmuxd: how to get there. Nothing here was ever tried on a real one."""
