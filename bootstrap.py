@@ -62,7 +62,7 @@ def check(arguments: Sequence[str]) -> int:
         runtime = environment(ROOT / ".venv-tflite-runtime", list(TFLITE_RUNTIME), base=older, constrained=False)
         settings["HARNESS_TFLITE_RUNTIME_PYTHON"] = str(runtime)
     # The pytest side of the harness on the oldest pytest that is supported; the run below has the newest.
-    wanted = ["-e", ".[ios]", "jsonschema", "pexpect", "pytest-timeout", "pytest-xdist"]
+    wanted = ["-e", ".[ios,ssh]", "jsonschema", "pexpect", "pytest-timeout", "pytest-xdist"]
     oldest = environment(ROOT / ".venv-oldest-pytest", wanted, base=_python("3.10"), pytest=OLDEST_PYTEST)
     hang = "--timeout=300"  # a test that hangs ends the run, with a stack
     codes.append(run([str(oldest), "-m", "pytest", "-q", hang, "-p", "no:cacheprovider", "tests/session"], settings))
