@@ -197,7 +197,7 @@ def _keys(model: object, loc: Loc) -> set[str]:
     origin, args = get_origin(model), get_args(model)
     if _is_model(model):
         if not loc:
-            return set(model.model_fields)
+            return {field.alias or name for name, field in model.model_fields.items()}
         field = model.model_fields.get(str(loc[0]))
         return _keys(field.annotation, loc[1:]) if field else set()
     if origin is Annotated:

@@ -9,7 +9,7 @@ from harness.clock import Clock
 from harness.devices.base import Device
 from harness.errors import UsageError
 from harness.lab.inventory import Inventory
-from harness.lab.spec import AndroidSpec, DeviceSpec, IosSpec, LocalSpec
+from harness.lab.spec import AndroidSpec, DeviceSpec, IosSpec, LocalSpec, SshSpec
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Resolved:
 
 
 def open_device(spec: DeviceSpec, clock: Clock) -> Device:
-    """A device for a spec, not yet connected. Raises UsageError for a kind that cannot be driven yet."""
+    """A device for a spec, not yet connected. Raises UsageError if what drives it is not installed."""
     if isinstance(spec, LocalSpec):
         from harness.devices.local import LocalDevice
 
@@ -39,7 +39,11 @@ def open_device(spec: DeviceSpec, clock: Clock) -> Device:
         from harness.devices.ios.device import IosDevice
 
         return IosDevice(spec, clock)
-    raise _unknown_kind(spec)
+    if isinstance(spec, SshSpec):
+        from harness.devices.board.device import BoardDevice
+
+        return BoardDevice(spec, clock)
+    raise TypeError(type(spec))
 
 
 def kind_of(spec: DeviceSpec) -> str:
@@ -55,6 +59,8 @@ def machine_of(spec: DeviceSpec) -> str:
         from harness.devices.local import machine_name
 
         return machine_name()
+    if isinstance(spec, SshSpec) and spec.address:
+        return spec.address.rpartition("@")[2]  # entries for one board, each with an `env` of its own, take turns
     return spec.name
 
 
@@ -67,11 +73,12 @@ def resolve(lab: Inventory, clock: Clock, tell: Callable[[str], None]) -> Resolv
         tell: gets what a person has to do meanwhile.
 
     Raises:
-        UsageError: a device of a kind that cannot be driven yet, or what drives it is not installed.
+        UsageError: an entry asks for what cannot be driven yet, or what drives its device is not installed.
     """
     for spec in lab.specs:
-        if not isinstance(spec, (LocalSpec, AndroidSpec, IosSpec)):
-            raise _unknown_kind(spec)
+        if isinstance(spec, SshSpec) and spec.any:
+            what = "'any' cannot be driven yet; list the boards one by one, each with its 'address'"
+            raise UsageError(f"{spec.origin}: {what}")
     specs = lab.specs
     notes: tuple[str, ...] = ()
     if any(isinstance(spec, IosSpec) for spec in specs):
@@ -85,9 +92,3 @@ def resolve(lab: Inventory, clock: Clock, tell: Callable[[str], None]) -> Resolv
 
     found = find(specs, clock, tell=tell)
     return Resolved(found.specs, (*notes, *found.notes))
-
-
-def _unknown_kind(spec: DeviceSpec) -> UsageError:
-    return UsageError(
-        f"{spec.origin}: devices of kind '{kind_of(spec)}' cannot be driven yet; 'local', 'android' and 'ios' can be"
-    )

@@ -12,8 +12,8 @@ from harness.devices.adb.device import USB, AdbDevice
 from harness.devices.adb.errors import AdbError, DeviceLostError, DeviceTimeoutError, UnauthorizedError
 from harness.devices.adb.server import AdbServer, ListedDevice
 from harness.devices.android.facts import FACTS_SCRIPT, parse_facts, target_of
-from harness.devices.android.replies import NEAREST_FOLDER, script, sections
 from harness.devices.android.state import STATE_SCRIPT, parse_state
+from harness.devices.shell.replies import NEAREST_FOLDER, script, sections
 from harness.doctor.findings import Finding, Section, missing, note, ok
 from harness.doctor.supplies import Supplies, free_space, size
 from harness.doctor.ways import Ways

@@ -14,7 +14,8 @@ import yaml
 from yaml.emitter import ScalarAnalysis
 
 from harness.devices.android.facts import parse_facts
-from harness.devices.android.replies import properties, script, sections
+from harness.devices.android.properties import properties
+from harness.devices.shell.replies import script, sections
 from harness.doctor.scrub import REMOVED, Scrubber
 from harness.errors import UsageError
 

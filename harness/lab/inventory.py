@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from harness.lab.spec import (
     LocalSpec,
     PluggedSpec,
     RuntimeSource,
+    SshSpec,
 )
 from harness.yamlfile import Document, dotted, load, suggest
 from harness.yamlmodel import validate
@@ -39,7 +40,7 @@ class Inventory:
         specs: the devices, in the file's order; wildcards are not resolved yet.
         runners: runner -> target -> its program, with an absolute path; Android's ABIs are targets by now.
         runtimes: the named runtimes, with absolute paths.
-        hosts: the computers that devices are plugged into.
+        hosts: the computers that devices are plugged into, with absolute paths of their key files.
         path: of the file, absolute; None for a lab that has none.
         sha256: of the file's content.
     """
@@ -99,21 +100,28 @@ def load_inventory(path: Path, *, environ: Mapping[str, str] | None = None) -> I
             f"{document.name}: is a suite, not a devices file; write --devices devices.yaml {document.name}"
         )
     file = validate(DevicesFile, document)
-    _check(document, file)
     folder = path.absolute().parent
+    _check(document, file, folder)
     return Inventory(
-        specs=tuple(spec.at(document.where(("devices", index))) for index, spec in enumerate(file.devices)),
+        specs=tuple(
+            _placed_device(spec, folder).at(document.where(("devices", index)))
+            for index, spec in enumerate(file.devices)
+        ),
         runners={name: _programs(document, name, targets, folder) for name, targets in file.runners.items()},
         runtimes={name: _placed_runtime(runtime, folder) for name, runtime in file.runtimes.items()},
-        hosts=dict(file.hosts),
+        hosts={name: _placed_host(host, folder) for name, host in file.hosts.items()},
         path=path.absolute(),
         sha256=document.sha256,
     )
 
 
-def _check(document: Document, file: DevicesFile) -> None:
-    """What concerns more than one entry: names are unique, hosts exist; and that the runners' targets are some."""
-    problems: list[str] = []
+def _check(document: Document, file: DevicesFile, folder: Path) -> None:
+    """What no entry can tell alone: names are unique, hosts and key files exist, the runners' targets are some."""
+    problems = [
+        str(document.error(loc, f"no file {document.shown(loc)}: expected a private key (`ssh-keygen` makes one)"))
+        for loc, key in _key_files(file)
+        if not _placed(key, folder).is_file()
+    ]
     for runner, targets in file.runners.items():
         known: dict[str, str] = {}
         for name in targets:
@@ -138,6 +146,32 @@ def _check(document: Document, file: DevicesFile) -> None:
             problems.append(str(document.error(loc, f"no host called {document.shown(loc)}{hint}")))
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def _key_files(file: DevicesFile) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where a private key file is named, and its name."""
+    for name, host in file.hosts.items():
+        if host.identity is not None:
+            yield ("hosts", name, "identity"), host.identity
+    for index, spec in enumerate(file.devices):
+        if isinstance(spec, SshSpec) and spec.key is not None:
+            yield ("devices", index, "identity"), spec.key
+
+
+def _placed(path: str, folder: Path) -> Path:
+    return folder / Path(path).expanduser()
+
+
+def _placed_host(host: HostSpec, folder: Path) -> HostSpec:
+    if host.identity is None:
+        return host
+    return host.model_copy(update={"identity": str(_placed(host.identity, folder))})
+
+
+def _placed_device(spec: DeviceSpec, folder: Path) -> DeviceSpec:
+    if not isinstance(spec, SshSpec) or spec.key is None:
+        return spec
+    return spec.model_copy(update={"key": str(_placed(spec.key, folder))})
 
 
 def _programs(

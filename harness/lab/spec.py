@@ -322,9 +322,15 @@ class SshSpec(RemoteSpec):
     """A computer or board reached through ssh."""
 
     kind: Literal["ssh"] = Field(description="Reached through ssh.")
-    address: Identity | None = Field(default=None, description="user@host, or a name from ~/.ssh/config.")
+    address: Identity | None = Field(
+        default=None, description="user@host, user@host:port, or a name from ~/.ssh/config."
+    )
+    key: str | None = Field(
+        default=None, alias="identity", repr=False, description="Private key file; else ssh's own choice."
+    )
     root: RemoteFolder | None = Field(
-        default=None, description="Folder on the board that holds all that the harness puts there."
+        default=None,
+        description="Folder on the board that holds all that the harness puts there. Default: ~/.cache/harness.",
     )
 
     @property

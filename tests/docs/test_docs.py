@@ -68,8 +68,13 @@ def lay(folder: Path, name: str, text: str) -> Path:
 
 
 @pytest.fixture
-def environ() -> dict[str, str]:
-    return {"HARNESS_LAVAPIPE": "/lavapipe", "HARNESS_SSH_KEY": "/key"}
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the examples name: variables, and key files, which have to exist."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    key = tmp_path / ".ssh" / "lab_ed25519"
+    key.parent.mkdir()
+    key.touch()
+    return {"HARNESS_LAVAPIPE": "/lavapipe", "HARNESS_SSH_KEY": str(key)}
 
 
 def test_there_are_examples_of_both_files() -> None:

@@ -15,8 +15,8 @@ from harness.clock import SystemClock
 from harness.devices.adb.device import AdbDevice
 from harness.devices.adb.server import AdbServer
 from harness.devices.android.facts import FACTS_SCRIPT, parse_facts
-from harness.devices.android.replies import sections
 from harness.devices.android.state import STATE_SCRIPT, parse_state
+from harness.devices.shell.replies import sections
 from harness.doctor.record import RECORD_SCRIPT, describe
 from harness.errors import UsageError
 from tests.doctor.conftest import Doctor

@@ -34,7 +34,7 @@ def bench(rig: Rig, tmp_path: Path) -> Iterator[Bench]:
     spec = AndroidSpec(
         kind="android", name="phone", serial=rig.phone.serial, adb_server=f"localhost:{rig.lab.server_port}"
     )
-    bench = Bench(rig.phone, AndroidDevice(spec, CLOCK), tmp_path, rig.lab.server_port)
+    bench = Bench(AndroidDevice(spec, CLOCK), tmp_path, rig.phone, rig.lab.server_port)
     bench.connect()
     yield bench
     bench.device.close()
@@ -102,7 +102,7 @@ def test_a_phone_that_hangs_for_a_while_costs_nothing(rig: Rig, bench: Bench) ->
 
 
 def test_a_phone_that_dies_says_so(rig: Rig, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.devices.android.run._RETURN", 2.0)
+    monkeypatch.setattr("harness.devices.shell.run._RETURN", 2.0)
     with bounded():
         running = bench.begin("sleep 100")
         rig.phone.crash()
@@ -125,8 +125,8 @@ def test_a_phone_that_hangs_for_good_is_given_up_and_the_job_ended_when_it_is_ba
     rig: Rig, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_GRACE", "_RETURN", "_CLEANING"):
-        monkeypatch.setattr(f"harness.devices.android.run.{name}", 1.0)
-    monkeypatch.setattr("harness.devices.android.device._ENDING_SECONDS", 1.0)
+        monkeypatch.setattr(f"harness.devices.shell.run.{name}", 1.0)
+    monkeypatch.setattr("harness.devices.shell.device._ENDING_SECONDS", 1.0)
     job = bench.job("echo yes >out/started; sleep 100")
     started = bench.root / "jobs" / job.id / "out" / "started"
 
@@ -175,7 +175,7 @@ def test_what_a_killed_controller_left_is_ended_by_the_next_one(rig: Rig, bench:
     """A controller that is killed says nothing any more; its job goes on, until another controller comes."""
     running = bench.begin("sleep 100")
     pid = running.pid
-    bench.device._adb.interrupt()
+    bench.device._way.interrupt()
     bench.device._cancelled.set()
     assert rig.running(*JOB)
     next_one = bench.another()
@@ -194,7 +194,7 @@ def test_a_full_disk_is_told_with_figures_before_anything_is_pushed(plug: Plug, 
     spec = AndroidSpec(
         kind="android", name="phone", serial=rig.phone.serial, adb_server=f"localhost:{rig.lab.server_port}"
     )
-    bench = Bench(rig.phone, AndroidDevice(spec, CLOCK), tmp_path, rig.lab.server_port)
+    bench = Bench(AndroidDevice(spec, CLOCK), tmp_path, rig.phone, rig.lab.server_port)
     bench.connect()
     with pytest.raises(RemoteError) as caught:
         bench.run("echo hello", bench.file(bytes(8 << 20)))

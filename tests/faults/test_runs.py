@@ -114,7 +114,7 @@ def test_a_phone_that_dies_costs_only_its_own_unfinished_cells(rack: Rack, monke
         pair["dying"].crash()
 
     # Patience that a lab needs, and a test does not.
-    monkeypatch.setattr("harness.devices.android.run._RETURN", 2.0)
+    monkeypatch.setattr("harness.devices.shell.run._RETURN", 2.0)
     monkeypatch.setattr("harness.devices.adb.device._RETURN_SECONDS", 2.0)
     result = rack.run(die, inline=True)
     outcomes = rack.lab.outcomes

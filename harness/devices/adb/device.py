@@ -21,10 +21,12 @@ from harness.devices.adb.errors import (
     Subject,
 )
 from harness.devices.adb.server import AdbServer
-from harness.devices.adb.shell import ShellResult, run_v1, run_v2, service_v1, service_v2
+from harness.devices.adb.shell import run_v1, run_v2, service_v1, service_v2
 from harness.devices.adb.sync import SyncSession
-from harness.devices.adb.wire import OLD_SERVICE_LIMIT, SERVICE_LIMIT, Connection, Deadline
+from harness.devices.adb.wire import OLD_SERVICE_LIMIT, SERVICE_LIMIT, Connection
 from harness.devices.base import DeviceError
+from harness.devices.shell.deadline import Deadline
+from harness.devices.shell.way import ShellResult
 
 ABSENT = "absent"
 OFFLINE = "offline"
@@ -39,6 +41,8 @@ _ALIVE_SECONDS = 5.0
 _CONNECT_SECONDS = 3.0  # adb goes on trying, up to 10 s, when nobody listens any more
 _OFFLINE_SECONDS = 3.0  # one that dropped comes back by itself in less than that, or not
 _RETURN_SECONDS = 10.0
+_LONGEST = 50_000
+_LONGEST_OLD = 3_800  # adbd of before Android 7 takes a service of one packet, 4 KiB
 _ABSENT_SECONDS = 8.0  # a server that has just been started needs a moment to find what is plugged in
 
 
@@ -73,6 +77,11 @@ class AdbDevice:
     def features(self) -> frozenset[str]:
         """What its adbd offers ("shell_v2", ...), as of the last connect or the first use; empty before."""
         return self._features or frozenset()
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest command, with room for what goes around it."""
+        return _LONGEST if "shell_v2" in self.features else _LONGEST_OLD
 
     @property
     def network(self) -> bool:
@@ -188,6 +197,18 @@ class AdbDevice:
         with self._lock:
             for connection in self._open:
                 connection.interrupt()
+
+    def close(self) -> None:
+        """End the server if this process started it."""
+        self.server.close()
+
+    def lost(self, what: str, *, todo: str = "") -> DeviceLostError:
+        """An error that says what happened to the device."""
+        return self._subject.error(DeviceLostError, what, todo=todo)
+
+    def refused(self, what: str, said: str = "", todo: str = "") -> RemoteError:
+        """An error that quotes the device."""
+        return self._subject.error(RemoteError, what, said=said.strip(), todo=todo)
 
     def _service(self, deadline: Deadline, service: str, shown: str = "", limit: int = SERVICE_LIMIT) -> Connection:
         """An open service; the caller closes it."""

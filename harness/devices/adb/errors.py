@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
-from harness.devices.base import DeviceError
+from harness.devices.shell.errors import WayError, WayLostError, WayRefusedError, WayTimeoutError
 from harness.plan.cell import ErrorClass
 
 _SHOWN = 600  # characters of the device's own words in a message
@@ -16,18 +16,12 @@ REPLUG = "check its cable, its screen and `adb devices -l`"
 TAP_ALLOW = "tap 'Allow USB debugging' on the phone"
 
 
-class AdbError(DeviceError):
+class AdbError(WayError):
     """Something that adb was asked for did not happen.
 
     Attributes:
-        device: its name in devices.yaml.
         serial: as in devices.yaml; "" when the error is about a server.
-        command: the service or the file that it is about.
-        exit_code: of a command that ended.
-        said: the device's or the server's own words, unabridged.
     """
-
-    default_class: ClassVar[ErrorClass] = ErrorClass.DEVICE
 
     def __init__(
         self,
@@ -39,22 +33,19 @@ class AdbError(DeviceError):
         exit_code: int | None = None,
         said: str = "",
     ) -> None:
-        super().__init__(message, device=device, error_class=self.default_class)
+        super().__init__(message, device=device, command=command, exit_code=exit_code, said=said)
         self.serial = serial
-        self.command = command
-        self.exit_code = exit_code
-        self.said = said
 
 
-class DeviceLostError(AdbError):
+class DeviceLostError(AdbError, WayLostError):
     """The device is gone or offline, or the connection ended in the middle."""
 
 
-class DeviceTimeoutError(AdbError):
+class DeviceTimeoutError(AdbError, WayTimeoutError):
     """The deadline passed."""
 
 
-class RemoteError(AdbError):
+class RemoteError(AdbError, WayRefusedError):
     """The device answered, and refused: no space left, permission denied, no such file, service not offered."""
 
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from harness.clock import Clock
 from harness.devices.adb.errors import ServerDownError, Subject
-from harness.devices.adb.wire import Connection, Deadline
+from harness.devices.adb.wire import Connection
+from harness.devices.shell.deadline import Deadline
 from harness.errors import UsageError
 
 DEFAULT_PORT = 5037

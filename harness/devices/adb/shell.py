@@ -7,34 +7,14 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 
 from harness.devices.adb.errors import DeviceLostError, RemoteError
 from harness.devices.adb.wire import Connection
+from harness.devices.shell.way import ShellResult
 
 _HEADER = struct.Struct("<BI")
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 _PACKET = 32 << 10
-
-
-@dataclass(frozen=True)
-class ShellResult:
-    """What a command left.
-
-    Attributes:
-        stdout: what it printed; with the errors in it on devices without shell v2.
-        stderr: what it printed as errors; empty on devices without shell v2.
-        exit_code: 128 + n when signal n ended it.
-    """
-
-    stdout: bytes
-    stderr: bytes
-    exit_code: int
-
-    @property
-    def text(self) -> str:
-        """Standard output as text; bytes that are no UTF-8 are replaced."""
-        return self.stdout.decode("utf-8", "replace")
 
 
 class _Reply:

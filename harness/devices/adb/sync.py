@@ -9,9 +9,12 @@ from pathlib import Path
 
 from harness.clock import Clock
 from harness.devices.adb.errors import AdbError, RemoteError, shorten
-from harness.devices.adb.sync_messages import RemoteStat, entries, refusal, request, stat_v1, stat_v2
-from harness.devices.adb.transfer import Portion, PushFile, Pushing, Stretches, receive
-from harness.devices.adb.wire import Connection, Deadline
+from harness.devices.adb.sync_messages import entries, refusal, request, stat_v1, stat_v2
+from harness.devices.adb.transfer import Pushing, receive
+from harness.devices.adb.wire import Connection
+from harness.devices.shell.deadline import Deadline
+from harness.devices.shell.stretches import Stretches
+from harness.devices.shell.way import Portion, PushFile, RemoteStat
 
 _QUESTIONS = 256  # in flight at once: their answers fit into any socket's buffer
 

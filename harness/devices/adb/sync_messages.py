@@ -6,10 +6,10 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from harness.devices.adb.errors import RemoteError, shorten
 from harness.devices.adb.wire import Connection
+from harness.devices.shell.way import RemoteStat
 
 PATH_LIMIT = 1024
 """Bytes of a remote path; adbd refuses more."""
@@ -21,21 +21,6 @@ _STAT_V2 = struct.Struct("<IQQIIIIQqqq")  # errno, dev, ino, mode, nlink, uid, g
 _LENGTH = struct.Struct("<I")
 _ID = 4
 _MISSING = {errno.ENOENT, errno.ENOTDIR}
-
-
-@dataclass(frozen=True)
-class RemoteStat:
-    """What a device says about one of its files.
-
-    Attributes:
-        mode: type and permission bits, as in `os.stat`.
-        size: in bytes; modulo 4 GiB on devices without feature stat_v2.
-        mtime: seconds since 1970.
-    """
-
-    mode: int
-    size: int
-    mtime: int
 
 
 def refusal(connection: Connection, remote: str, what: str, said: str = "") -> RemoteError:

@@ -6,82 +6,17 @@ import contextlib
 import io
 import stat
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Sequence
 from typing import BinaryIO
-
-from typing_extensions import Self
 
 from harness.devices.adb.errors import DeviceLostError, shorten
 from harness.devices.adb.sync_messages import HEAD, fail_text, refusal, request
-from harness.devices.adb.wire import Connection, Deadline
-
-Portion = Callable[[], AbstractContextManager[object]]
-"""What is entered around each stretch of copying."""
-
-PORTION = 4 << 20
-"""Bytes of one stretch."""
+from harness.devices.adb.wire import Connection
+from harness.devices.shell.stretches import Stretches
+from harness.devices.shell.way import PushFile
 
 _DATA = 64 << 10  # the protocol's own limit for one DATA message
 _BUFFER = 4 * (_DATA + HEAD.size)
-
-
-@dataclass(frozen=True)
-class PushFile:
-    """One file to push.
-
-    Attributes:
-        source: the file on the controller, or its content.
-        remote: full path on the device, never a folder's.
-        mode: permission bits; adbd gives group and others what the user has.
-    """
-
-    source: Path | bytes
-    remote: str
-    mode: int = 0o644
-
-
-class Stretches:
-    """Keeps `portion` entered while bytes move, anew after every 4 MiB; waiting for it does not count as time."""
-
-    def __init__(self, portion: Portion | None, deadline: Deadline) -> None:
-        """Prepare.
-
-        Args:
-            portion: what to enter; None for nothing.
-            deadline: put off by the time that entering took.
-        """
-        self._portion = portion or contextlib.nullcontext
-        self._deadline = deadline
-        self._entered = contextlib.ExitStack()
-        self._size = 0
-
-    def __enter__(self) -> Self:
-        """Begin the first stretch."""
-        self._begin()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the last one."""
-        self._entered.close()
-
-    def moved(self, size: int) -> None:
-        """Count bytes, and let others have their turn when it is time."""
-        self._size += size
-        if self._size > PORTION - _BUFFER:  # what is sent next may not fit any more
-            self._entered.close()
-            self._begin()
-
-    def _begin(self) -> None:
-        self._size = 0
-        before = self._deadline.now()
-        self._entered.enter_context(self._portion())
-        self._deadline.extend(self._deadline.now() - before)
 
 
 class Pushing:

@@ -13,7 +13,6 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from harness.clock import Clock
 from harness.devices.adb.errors import (
     REPLUG,
     AdbError,
@@ -25,6 +24,7 @@ from harness.devices.adb.errors import (
     Subject,
     shorten,
 )
+from harness.devices.shell.deadline import Deadline
 
 SERVER_SECONDS = 10.0
 """A server answers for itself in milliseconds; one that takes longer than this hangs."""
@@ -34,33 +34,6 @@ OLD_SERVICE_LIMIT = 4_000
 """The same for old devices, whose packets hold 4 KiB: the server dies of a longer one."""
 
 _CHUNK = 256 << 10
-
-
-class Deadline:
-    """When an operation has to be over. Shared by all connections that belong to it."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        """Start counting.
-
-        Args:
-            clock: time.
-            seconds: from now.
-        """
-        self._clock = clock
-        self.seconds = seconds
-        self._end = clock.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds until it passes; negative after that."""
-        return self._end - self._clock.monotonic()
-
-    def now(self) -> float:
-        """The clock's reading, in seconds."""
-        return self._clock.monotonic()
-
-    def extend(self, seconds: float) -> None:
-        """Do not count `seconds` that were spent waiting for a turn."""
-        self._end += seconds
 
 
 class Connection:

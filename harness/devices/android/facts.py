@@ -12,7 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.devices.android.replies import FREE_SPACE, free_bytes, known, properties, script, sections, whole
+from harness.devices.android.properties import properties
+from harness.devices.shell.kernel import CORES, MEMORY, cores, memory_bytes
+from harness.devices.shell.replies import FREE_SPACE, free_bytes, known, script, sections, whole
 from harness.errors import UsageError
 
 TARGETS = {
@@ -40,15 +42,9 @@ FACTS_SCRIPT = script(
         # mksh has aliases named after programs that may not be there, such as nohup.
         "tools": f"unalias -a; for t in {_TOOLS}; do command -v $t >/dev/null && echo $t; done",
         "toybox": "toybox --version",
-        "memory": "cat /proc/meminfo",
+        "memory": MEMORY,
         "df": FREE_SPACE,
-        "cpus": """\
-for c in /sys/devices/system/cpu/cpu[0-9]*; do
-  m= r=
-  read -r m <$c/cpufreq/cpuinfo_max_freq
-  read -r r <$c/cpufreq/related_cpus
-  echo "${c##*/cpu} ${m:-?} $r"
-done""",
+        "cpus": CORES,
         "gles": "dumpsys SurfaceFlinger | grep 'GLES: '",
         # pm starts a virtual machine on old phones: it is asked only when the driver itself did not answer.
         "vulkan": """\
@@ -93,7 +89,6 @@ def parse_facts(reply: str) -> dict[str, Any]:
     opencl = parts.get("opencl", "").split()
     user = re.search(r"\buid=(\d+)(?:\(([^)\s]+)\))?", parts.get("user", ""))
     toybox = re.search(r"toybox v?(\d[\w.-]*)", parts.get("toybox", ""))
-    memory = re.search(r"^MemTotal:\s*(\d{1,15}) kB", parts.get("memory", ""), re.MULTILINE | re.ASCII)
     pairs: list[tuple[str, object]] = [
         ("model", props.get("ro.product.model")),
         ("manufacturer", props.get("ro.product.manufacturer")),
@@ -106,9 +101,9 @@ def parse_facts(reply: str) -> dict[str, Any]:
         *gpu.items(),
         ("vulkan", vulkan.get("vulkan")),
         ("opencl", opencl[0] if opencl else None),
-        ("memory_bytes", int(memory[1]) * 1024 if memory else None),
+        ("memory_bytes", memory_bytes(parts.get("memory", ""))),
         ("free_bytes", free_bytes(parts.get("df", ""))),
-        *_cpus(parts.get("cpus", "")).items(),
+        *cores(parts.get("cpus", "")).items(),
         ("tools", [word for word in parts.get("tools", "").split() if word in _TOOLS.split()]),
         ("toybox", toybox[1] if toybox else None),
         ("shell_user", (user[2] or user[1]) if user else None),
@@ -198,24 +193,3 @@ def _vulkan(text: str) -> dict[str, str]:
 def _unpacked(version: int) -> str:
     """Text of a packed Vulkan version: 10 bits of major, 10 of minor, 12 of patch (no phone sets the variant)."""
     return f"{version >> 22 & 0x3FF}.{version >> 12 & 0x3FF}.{version & 0xFFF}"
-
-
-def _cpus(text: str) -> dict[str, object]:
-    """Number of cores, and their highest frequencies. A core that is switched off is known by those of its cluster."""
-    cores: set[int] = set()
-    fastest: dict[int, int] = {}
-    for line in text.split("\n"):
-        words = line.split()
-        core = whole(words[0]) if words else None
-        if core is None or not 0 <= core < 1024:
-            continue
-        cores.add(core)
-        khz = whole(words[1]) if len(words) > 1 else None
-        if khz is not None and khz > 0:
-            for other in [core, *(number for word in words[2:] if (number := whole(word)) is not None)]:
-                fastest.setdefault(other, round(khz / 1000))
-    known_to_all = bool(cores) and sorted(cores) == list(range(len(cores))) and cores <= fastest.keys()
-    return {
-        "cores": len(cores) or None,
-        "core_max_mhz": [fastest[core] for core in sorted(cores)] if known_to_all else None,
-    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.devices.android.remote import Remote
+from harness.devices.shell.remote import Remote
 
 _SECONDS = 15.0  # each `settings` starts a virtual machine on old phones
 _PLUGGED = 15  # any power source: BatteryManager's AC 1, USB 2, wireless 4, dock 8

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from harness.devices.android.replies import FREE_SPACE, free_bytes, known, number, script, sections, whole
-from harness.devices.android.sensors import from_properties, from_service, from_zones, plausible, surface
+from harness.devices.android.sensors import from_properties, from_service
+from harness.devices.shell.kernel import FREQUENCIES, LOAD, UPTIME, first, frequencies
+from harness.devices.shell.replies import FREE_SPACE, free_bytes, known, script, sections, whole
+from harness.devices.shell.sensors import ZONES, from_zones, plausible, surface
 
 STATE_SCRIPT = script(
     "state",
@@ -23,24 +25,10 @@ echo "$t"
 h=
 case $t in *'from HAL:'*'Temperature{mValue'*) h=1 ;; esac
 case $t in *'Thermal Status'*) ;; *) dumpsys hardware_properties | grep ' temperatures: ' ;; esac""",
-        # A zone's value may be read over a slow bus: where the thermal service answered, only skin sensors are asked.
-        "zones": """\
-for z in /sys/class/thermal/thermal_zone*; do
-  n= v=
-  read -r n <$z/type
-  case $h:$n in 1:*[Ss][Kk][Ii][Nn]*) ;; 1:*) continue ;; esac
-  read -r v <$z/temp
-  [ -n "$v" ] && echo "$v $n"
-done""",
-        "cpus": """\
-for c in /sys/devices/system/cpu/cpu[0-9]*/cpufreq; do
-  g= f=
-  read -r g <$c/scaling_governor
-  read -r f <$c/scaling_cur_freq
-  echo "${f:-?} $g"
-done""",
-        "uptime": "read -r l </proc/uptime; echo $l",
-        "load": "read -r l </proc/loadavg; echo $l",
+        "zones": ZONES,
+        "cpus": FREQUENCIES,
+        "uptime": UPTIME,
+        "load": LOAD,
         "power": "dumpsys power | grep -e 'akefulness' -e 'Display Power: state='",
         "df": FREE_SPACE,
     },
@@ -85,9 +73,9 @@ def parse_state(reply: str) -> dict[str, Any]:
         ("temperature_c", hottest.celsius if hottest else None),
         ("temperature_sensor", hottest.name if hottest else None),
         ("sensors", sensors or None),
-        *_cpus(parts.get("cpus", "")).items(),
-        ("uptime_s", _first(parts.get("uptime", ""))),
-        ("load_1min", _first(parts.get("load", ""))),
+        *frequencies(parts.get("cpus", "")).items(),
+        ("uptime_s", first(parts.get("uptime", ""))),
+        ("load_1min", first(parts.get("load", ""))),
         ("screen", _screen(parts.get("power", ""))),
         ("free_bytes", free_bytes(parts.get("df", ""))),
     ]
@@ -121,28 +109,6 @@ def _battery(text: str) -> dict[str, Any]:
         }.items()
         if value is not None
     }
-
-
-def _cpus(text: str) -> dict[str, object]:
-    governors: list[str] = []
-    frequencies: list[int] = []
-    for line in text.split("\n"):
-        khz, _, governor = line.strip().partition(" ")
-        frequency = whole(khz)
-        if frequency is not None and frequency > 0:
-            frequencies.append(frequency)
-        if governor and re.fullmatch(r"\w{1,40}", governor) and governor not in governors:
-            governors.append(governor)
-    return {
-        "governor": ",".join(governors),
-        "cpu_mhz": round(max(frequencies) / 1000) if frequencies else None,
-    }
-
-
-def _first(text: str) -> float | None:
-    words = text.split()
-    value = number(words[0]) if words else None
-    return value if value is not None and value >= 0 else None
 
 
 def _screen(text: str) -> str | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.devices.adb.errors import AdbProtocolError, DeviceLostError, DeviceTimeoutError, RemoteError
-from harness.devices.adb.transfer import PORTION, PushFile
+from harness.devices.shell.stretches import PORTION
+from harness.devices.shell.way import PushFile
 from tests.devices.adb.conftest import CLOCK, TMP, Rig
 from tests.devices.adb.scripted import Talk, message, scripted, stat_v2
 

@@ -1,4 +1,4 @@
-"""A phone made of files: its programs print samples, and its /sys, /proc and /vendor are folders of a test."""
+"""A phone or board made of files: its programs print samples, and its /sys, /proc and others are folders of a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLES = Path(__file__).parent / "samples"
 SHELLS = ("mksh", "sh")
 """Android's own shell, and whatever this computer calls sh."""
 
-_ROOTS = re.compile(r"(?<![\w}])/(sys|proc|vendor|system)/")
+_ROOTS = re.compile(r"(?<![\w}])/(sys|proc|vendor|system|etc|dev/dri|usr/share)/")
 
 
 def sample(name: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.android.scripts import prepare_script
 from harness.devices.base import Device, DeviceError
 from harness.devices.local import host_target
+from harness.devices.shell.scripts import prepare_script
 from harness.plan.cell import Delegate, ErrorClass
 from harness.runners.binaries import Binaries
 from harness.runners.delegate_bench import DelegateBench

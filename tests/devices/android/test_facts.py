@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.devices.android.facts import FACTS_SCRIPT, TARGETS, parse_facts, target_of
-from harness.devices.android.replies import script
+from harness.devices.shell.replies import script
 from harness.errors import UsageError
 
 from .phone import SHELLS, Phone, garbage, reply, sample

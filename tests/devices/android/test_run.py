@@ -9,9 +9,10 @@ import pytest
 
 from emulated.android.lab import AdbLab
 from harness.devices.adb.errors import AdbError, DeviceLostError, DeviceTimeoutError
-from harness.devices.android import device, run
-from harness.devices.android.run import RemoteJob, core_mask
 from harness.devices.base import DeviceError, JobOutput, JobPath
+from harness.devices.shell import device, run
+from harness.devices.shell.cores import core_mask
+from harness.devices.shell.run import RemoteJob
 from harness.plan.cell import ErrorClass
 from tests.devices.android.conftest import CLOCK, Add, Bench, until
 
@@ -230,7 +231,7 @@ def test_output_of_another_run_that_just_ended_is_left_alone_on_an_old_phone(
 
 
 def test_processes_that_have_a_leftovers_number_by_chance_are_spared(pixel: Bench) -> None:
-    shell = pixel.device._adb.shell
+    shell = pixel.device._way.shell
     pid = int(shell("setsid sleep 60 >/dev/null 2>&1 </dev/null & echo $!", 10).text)
     # A session whose leader is gone, and with it the time when it was started.
     session = int(shell("setsid sh -c 'sleep 60 >/dev/null 2>&1 & echo $$' </dev/null", 10).text)

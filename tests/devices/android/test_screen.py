@@ -5,10 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.devices.adb.errors import DeviceLostError
-from harness.devices.android.remote import Remote, Reply
 from harness.devices.android.screen import Screen
 from harness.devices.base import DeviceError
+from harness.devices.shell.remote import Remote, Reply
 from tests.devices.android.conftest import Add, Bench, until
 
 PLUGGED = ("global", "stay_on_while_plugged_in")
@@ -16,11 +15,11 @@ TIMEOUT = ("system", "screen_off_timeout")
 
 
 def setting(bench: Bench, name: tuple[str, str]) -> str:
-    return bench.device._adb.shell(f"settings get {name[0]} {name[1]}", 10).text.strip()
+    return bench.device._way.shell(f"settings get {name[0]} {name[1]}", 10).text.strip()
 
 
 def put(bench: Bench, name: tuple[str, str], value: str) -> None:
-    bench.device._adb.shell(f"settings put {name[0]} {name[1]} {value}", 10)
+    bench.device._way.shell(f"settings put {name[0]} {name[1]} {value}", 10)
 
 
 def restored(bench: Bench) -> tuple[str, str, bool]:
@@ -32,7 +31,7 @@ def test_the_screen_is_kept_awake_and_restored(add: Add, kind: str) -> None:
     bench = add(kind)
     put(bench, PLUGGED, "3")
     put(bench, TIMEOUT, "60000")
-    bench.device._adb.shell("input keyevent KEYCODE_SLEEP", 10)
+    bench.device._way.shell("input keyevent KEYCODE_SLEEP", 10)
     bench.connect()
     assert restored(bench) == ("15", "1800000", True)
     assert bench.device.state()["screen"] == "on"
@@ -75,7 +74,7 @@ def test_a_phone_that_was_found_gets_back_what_a_killed_run_changed(add: Add) ->
 
 def test_a_setting_that_was_not_there_is_not_there_afterwards(add: Add) -> None:
     bench = add()
-    bench.device._adb.shell("settings delete global stay_on_while_plugged_in", 10)
+    bench.device._way.shell("settings delete global stay_on_while_plugged_in", 10)
     assert setting(bench, PLUGGED) == "null"
     bench.connect()
     assert setting(bench, PLUGGED) == "15"
@@ -142,7 +141,7 @@ def test_a_screen_that_goes_off_is_on_again_for_the_next_job(pixel: Bench) -> No
     other = pixel.another()
     other.connect()
     other.device.close()  # which sets the settings back
-    pixel.device._adb.shell("input keyevent KEYCODE_SLEEP", 10)
+    pixel.device._way.shell("input keyevent KEYCODE_SLEEP", 10)
     assert pixel.run("exit 0").state_after["screen"] == "off"
     assert pixel.run("exit 0").state_after["screen"] == "on"
     assert setting(pixel, PLUGGED) == "15"
@@ -157,7 +156,7 @@ def test_a_run_that_is_cancelled_while_it_connects_leaves_nothing(add: Add, monk
         reply = call(remote, script, seconds, **variables)
         if "keyevent" in script:
             bench.device.cancel()
-            raise remote.subject.error(DeviceLostError, "the connection was closed from our side")
+            raise remote.way.lost("the connection was closed from our side")
         return reply
 
     monkeypatch.setattr(Remote, "call", cancelled)

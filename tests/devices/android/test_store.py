@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.devices.adb.errors import RemoteError
-from harness.devices.adb.sync_messages import RemoteStat
 from harness.devices.base import DeviceError
+from harness.devices.shell.way import RemoteStat
 from harness.devices.storage import victims_of
 from tests.devices.android.conftest import CLOCK, Add, Bench
 

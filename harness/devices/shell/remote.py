@@ -1,4 +1,4 @@
-"""What the parts of the device kind `android` share: scripts whose reply comes in sections."""
+"""A device that is driven by its shell: scripts whose reply comes in sections."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.devices.adb.device import AdbDevice
-from harness.devices.adb.errors import RemoteError, Subject
+from harness.devices.shell.kind import Kind
+from harness.devices.shell.way import Way
 
 SAY = 'say() { echo; echo "@@$TOKEN $1"; }\n'
 """Defines `say NAME`, which begins a section of the reply.
@@ -22,8 +22,6 @@ STORE = "sha256"
 
 _SHOWN = "a script of the harness"  # in messages: its text would tell a person nothing
 _REPLY_LIMIT = 4 << 20
-_LONGEST = 50_000
-_LONGEST_OLD = 3_800  # adbd of before Android 7 takes a service of one packet, 4 KiB
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Reply:
     """What a script printed.
 
     Attributes:
-        sections: by name; on devices without shell v2 with the error messages in them.
+        sections: by name; on phones without shell v2 with the error messages in them.
         exit_code: of the script.
         said: what stands before the first section, and error messages.
     """
@@ -46,27 +44,28 @@ class Reply:
 
 
 class Remote:
-    """A phone and the harness's folder on it."""
+    """A device and the harness's folder on it."""
 
-    def __init__(self, adb: AdbDevice, name: str, root: str) -> None:
+    def __init__(self, way: Way, name: str, root: str, kind: Kind) -> None:
         """Bind them.
 
         Args:
-            adb: the way to the phone.
+            way: to the device.
             name: of the device, for messages.
-            root: the harness's folder.
+            root: the harness's folder; "" until the device has told its own (see `scripts.prepare_script`).
+            kind: of the device.
         """
-        self.adb = adb
+        self.way = way
         self.name = name
         self.root = root
-        self.subject = Subject(name, adb.serial)
+        self.kind = kind
         self._placed: set[str] = set()
 
     def call(self, script: str, seconds: float, **variables: object) -> Reply:
-        """Run a script with the shell variables TOKEN, ROOT and others; one service on the device.
+        """Run a script with the shell variables TOKEN, ROOT and others; one command on the device.
 
         Raises:
-            AdbError: it did not come to its end.
+            WayError: it did not come to its end.
         """
         reply = self._call_once(script, seconds, variables)
         if reply.exit_code != 0 and not reply.sections and self._placed:
@@ -79,7 +78,7 @@ class Remote:
         values = {"TOKEN": token, "ROOT": self.root, **variables}
         head = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in values.items())
         text = head + self.place(script, seconds, len(head))
-        result = self.adb.shell(self.place(text, seconds), seconds, limit=_REPLY_LIMIT, shown=_SHOWN)
+        result = self.way.shell(self.place(text, seconds), seconds, limit=_REPLY_LIMIT, shown=_SHOWN)
         before, *parts = f"\n{result.text}".split(f"\n@@{token} ")
         pairs = (part.partition("\n") for part in parts)
         said = before.strip() or result.stderr.decode("utf-8", "replace").strip()
@@ -101,15 +100,14 @@ class Remote:
             What to call: the script, or a line that reads it there.
 
         Raises:
-            AdbError: it cannot be pushed.
+            WayError: it cannot be pushed.
         """
         content = script.encode()
-        longest = _LONGEST if "shell_v2" in self.adb.features else _LONGEST_OLD
-        if len(content) + beside <= longest:
+        if len(content) + beside <= self.way.longest:
             return script
         name = _name(content)
         if name not in self._placed:
-            with self.adb.sync(seconds) as session:
+            with self.way.sync(seconds) as session:
                 session.push(content, f"{self.root}/{STORE}/{name}", 0o755)
             self._placed.add(name)
         return f'. "{self.root}/{STORE}/{name}"\n'
@@ -118,10 +116,6 @@ class Remote:
         """The file that a script was pushed to; "" if it was not."""
         name = _name(script.encode())
         return f"{self.root}/{STORE}/{name}" if name in self._placed else ""
-
-    def refused(self, what: str, said: str, todo: str = "") -> RemoteError:
-        """An error that quotes the device."""
-        return self.subject.error(RemoteError, what, said=said.strip(), todo=todo)
 
 
 def _name(content: bytes) -> str:

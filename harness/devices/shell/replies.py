@@ -1,7 +1,7 @@
-"""Scripts that print a phone's replies in sections, and what the parsers of such replies share. No I/O.
+"""Scripts that print a device's replies in sections, and what the parsers of such replies share. No I/O.
 
-Where formats come from: `getprop` is AOSP system/core/toolbox/getprop.cpp; `df` is toys/posix/df.c of toybox (Android
-6 and newer) or system/core/toolbox/df.c (older: sizes with a suffix, no column of percents).
+Where formats come from: `df` is toys/posix/df.c of toybox (Android 6 and newer), coreutils or busybox, which agree, or
+system/core/toolbox/df.c (older Android: sizes with a suffix, no column of percents).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ _MARK = "=-=harness"
 _LARGEST = 1e18
 _UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([BKMGT]?)i?B?", re.ASCII | re.IGNORECASE)
-_PROPERTY = re.compile(r"\[([^\]]+)\]: \[(.*)", re.DOTALL)
 
 NEAREST_FOLDER = """\
 d=${ROOT:-/data/local/tmp}
@@ -32,7 +31,7 @@ def script(kind: str, parts: Mapping[str, str]) -> str:
     """A POSIX sh script that runs each part's commands and prints what they say in a section of its own.
 
     It can stand inside another script: it runs in a subshell with default options, reads nothing from standard input,
-    writes nothing to standard error and ends with 0, whatever is missing on the phone.
+    writes nothing to standard error and ends with 0, whatever is missing on the device.
 
     Args:
         kind: tells its sections from those of other scripts in the same reply.
@@ -59,20 +58,6 @@ def sections(reply: str, kind: str) -> dict[str, str]:
     return {name: "\n".join(lines).strip("\n") for name, lines in found.items()}
 
 
-def properties(text: str) -> dict[str, str]:
-    """System properties from `getprop`; a value may span lines."""
-    found: dict[str, str] = {}
-    pending: list[str] = []
-    for line in text.split("\n"):
-        pending = [line] if line.startswith("[") and "]: [" in line else [*pending, line]
-        if line.endswith("]") and (match := _PROPERTY.fullmatch("\n".join(pending))):
-            found[match[1]] = match[2][:-1]
-            pending = []
-        elif len(pending) > 100:
-            pending = []
-    return found
-
-
 def number(text: str | None) -> float | None:
     """A finite number of sensible size, or None."""
     try:
@@ -90,7 +75,7 @@ def whole(text: str | None) -> int | None:
 
 
 def free_bytes(df: str) -> int | None:
-    """Bytes that are free according to `df` of one folder, or None. Both forms of Android's `df` are read."""
+    """Bytes that are free according to `df` of one folder, or None. Both forms of `df` are read."""
     lines = [line for line in df.split("\n") if line.strip()]
     head = next((index for index, line in enumerate(lines) if line.startswith("Filesystem")), None)
     if head is None:

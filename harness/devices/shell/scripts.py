@@ -1,4 +1,4 @@
-"""Shell text that runs a job on a phone: POSIX sh, as mksh with toybox or an old toolbox understands it.
+"""Shell text that runs a job on a device: POSIX sh, as dash, busybox, or mksh with an old toolbox understands it.
 
 Nothing is ever read out of a remote path: scripts change into a folder and print bare names. What they print comes
 in sections (see `remote`). Processes are looked up in /proc with built-in commands alone: no tool has to exist for it,
@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from harness.devices.android.remote import SAY, STORE
-from harness.devices.android.state import STATE_SCRIPT
 from harness.devices.base import JobPath
+from harness.devices.shell.remote import SAY, STORE
 
 EXIT_MISSING = 97
 """The run script ended before the command: files are not in the store; section `missing` names them."""
@@ -152,8 +151,8 @@ class Launch:
     sizes: bool
 
 
-def run_script(launch: Launch) -> str:
-    """Checks the files, ends leftovers, tells the state, starts the command and waits for it.
+def run_script(launch: Launch, state: str) -> str:
+    """Checks the files, ends leftovers, tells the state (by the script `state`), starts the command and waits for it.
 
     Expects JOB, its id, LIMIT, in whole seconds, and RECENT, empty unless the state is known already. Sections:
     `missing`, `stuck`, `state`, `started`, and in the detached form `rc`: exit code, start and end, in seconds of
@@ -168,7 +167,7 @@ def run_script(launch: Launch) -> str:
         f"cd ../{JOBS} 2>/dev/null || {{ mkdir -p ../{JOBS} && cd ../{JOBS}; }} || exit 1",
         _LEFTOVERS,
         _folder(launch),
-        f'if [ -z "$RECENT" ]; then {{ {STATE_SCRIPT}}} >state; say state; cat state; fi',
+        f'if [ -z "$RECENT" ]; then {{ {state}}} >state; say state; cat state; fi',
         "say started",
     ]
     words = " ".join(_words(launch))
@@ -272,43 +271,50 @@ Sections: `state` (of before) and `rc` as of `run_script`, or `gone` with a word
 "restarted" (the device was) or "dead" (it ended without an exit code).
 """
 
-CLEAN_SCRIPT = "\n".join(
-    [
-        _LIBRARY,
-        f"if {_INTO_JOB}; then",
-        _END,
-        *(
-            f"say {name}; [ ! -s {name} ] || tail -c {TEXT_KEPT} {name} 2>/dev/null || "
-            f"dd if={name} bs={TEXT_KEPT} count=1 2>/dev/null"
-            for name in ("stdout", "stderr")
-        ),
-        _REMOVE,
-        "fi",
-        f'S=$(\n{STATE_SCRIPT})\nsay state; echo "$S"',  # in one piece: each line would be a packet of its own
-        "say end",
-    ]
-)
+END_SCRIPT = "\n".join([_LIBRARY, f"{_INTO_JOB} || exit 0", _END, _REMOVE])
 """Ends the job JOB, if it still runs, and removes its folder and the file SCRIPT, if that is not empty.
 
-Sections: `stuck` with the pids of what cannot be ended, `stdout` and `stderr` (the last `TEXT_KEPT` bytes; the first
-ones where there is no `tail`), `state` (of now), `end`.
+Section: `stuck`, with the pids of what cannot be ended.
 """
 
-END_SCRIPT = "\n".join([_LIBRARY, f"{_INTO_JOB} || exit 0", _END, _REMOVE])
-"""As `CLEAN_SCRIPT`, and nothing more. Section: `stuck`."""
+
+def clean_script(state: str) -> str:
+    """As `END_SCRIPT`, and tells what the job printed, and the device's state (by the script `state`).
+
+    Sections: `stuck`; `stdout` and `stderr` (the last `TEXT_KEPT` bytes; the first ones where there is no `tail`);
+    `state` (of now); `end`.
+    """
+    return "\n".join(
+        [
+            _LIBRARY,
+            f"if {_INTO_JOB}; then",
+            _END,
+            *(
+                f"say {name}; [ ! -s {name} ] || tail -c {TEXT_KEPT} {name} 2>/dev/null || "
+                f"dd if={name} bs={TEXT_KEPT} count=1 2>/dev/null"
+                for name in ("stdout", "stderr")
+            ),
+            _REMOVE,
+            "fi",
+            f'S=$(\n{state})\nsay state; echo "$S"',  # in one piece: each line would be a packet of its own
+            "say end",
+        ]
+    )
 
 
 def prepare_script(tools: tuple[str, ...]) -> str:
-    """Makes the harness's folders and tries whether programs can be executed there.
+    """Makes the harness's folders and tries whether programs can be executed there. An empty ROOT is one's own cache.
 
-    Sections: `tools` with those that exist, then `refused` with the device's words, and `ready` if there is nothing
-    to refuse.
+    Sections: `tools` with those that exist, then `root`, the folder; then `refused` with the device's words, and
+    `ready` if there is nothing to refuse.
     """
     # An empty file is a program: the shell that fails to execute it as a binary interprets it.
     return "\n".join(
         [
             SAY,
             f"say tools; for F in {' '.join(tools)}; do command -v $F >/dev/null 2>&1 && echo $F; done",
+            '[ -n "$ROOT" ] || ROOT=$HOME/.cache/harness',  # as harness/paths.py has it
+            'say root; echo "$ROOT"',
             "say refused",
             'F=; [ -d "$ROOT" ] || F=$ROOT',  # a folder of somebody else's keeps its permissions
             f'mkdir -p "$ROOT/{STORE}" "$ROOT/{JOBS}" 2>&1 || exit 1',

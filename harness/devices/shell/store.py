@@ -1,4 +1,4 @@
-"""Files on a phone by their SHA-256, shared between jobs and runs: each is moved once.
+"""Files on a device by their SHA-256, shared between jobs and runs: each is moved once.
 
 A file is pushed under a temporary name, hashed by the device, and renamed. Only names that are made of a hash are
 ever read back from the device.
@@ -13,11 +13,11 @@ import tempfile
 from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 
-from harness.devices.adb.errors import AdbError, RemoteError
-from harness.devices.adb.transfer import PushFile
-from harness.devices.android.remote import SAY, STORE, Remote
-from harness.devices.android.replies import FREE_SPACE, free_bytes, whole
 from harness.devices.budget import Budget
+from harness.devices.shell.errors import WayError, WayRefusedError
+from harness.devices.shell.remote import SAY, STORE, Remote
+from harness.devices.shell.replies import FREE_SPACE, free_bytes, whole
+from harness.devices.shell.way import PushFile
 from harness.devices.storage import MARGIN, NAME, StoredFile, victims_of
 from harness.paths import sha256_file
 
@@ -45,19 +45,19 @@ _ACCEPT = SAY + (
 
 
 class Store:
-    """The store of one phone, as one run of the harness knows it. For one thread."""
+    """The store of one device, as one run of the harness knows it. For one thread."""
 
     def __init__(self, remote: Remote, tools: Set[str]) -> None:
         """Bind it; nothing is opened yet.
 
         Args:
-            remote: the phone.
+            remote: the device.
             tools: commands that it has.
         """
         self._remote = remote
         self._hashes = "sha256sum" in tools
         self._known: set[str] = set()
-        self._broken: list[str] = []  # parts of pushes that the phone was lost in
+        self._broken: list[str] = []  # parts of pushes that the device was lost in
         self._tidied = False
 
     def forget(self, names: Iterable[str]) -> None:
@@ -75,8 +75,8 @@ class Store:
             The number of bytes that were moved.
 
         Raises:
-            RemoteError: there is too little space, or what arrived is not what was sent.
-            AdbError: the way to the device failed.
+            WayRefusedError: there is too little space, or what arrived is not what was sent.
+            WayError: the way to the device failed.
         """
         new = {file.sha256: file for file in files if file.sha256 not in self._known}
         if not new:
@@ -86,7 +86,7 @@ class Store:
         with budget.transfer():  # the device may live on the controller, and hash there
             looked = self._remote.call(_LOOK, budget.left(), NAMES=" ".join(new), HASH="1" if self._hashes else "")
         if "end" not in looked.sections:
-            raise self._remote.refused(f"the folder {self._remote.root}/{STORE} cannot be used", looked.said)
+            raise self._remote.way.refused(f"the folder {self._remote.root}/{STORE} cannot be used", looked.said)
         if self._hashes:
             good, moved = _good(looked.sections["hashes"]) & new.keys(), 0
         else:
@@ -114,9 +114,9 @@ class Store:
         nonce = secrets.token_hex(4)
         parts = {f"{file.sha256}.part-{nonce}": file for file in files}
         place = f"{self._remote.root}/{STORE}"
-        pushes = [PushFile(file.source, f"{place}/{part}", _MODE) for part, file in parts.items()]
+        pushes = [PushFile(file.source, f"{place}/{part}", _MODE, file.sha256) for part, file in parts.items()]
         try:
-            with self._remote.adb.sync(budget.left()) as session:
+            with self._remote.way.sync(budget.left()) as session:
                 moved = session.push_many(pushes, budget.transfer)
             if not self._hashes:
                 good, back = self._read_back(files, budget, f".part-{nonce}")
@@ -126,16 +126,16 @@ class Store:
             with budget.transfer():
                 reply = self._remote.call(_ACCEPT, budget.left(), PARTS=names, HASH="1" if self._hashes else "")
             if reply.exit_code != 0 or "end" not in reply.sections:
-                raise self._remote.refused(f"files cannot be placed in {place}", reply.said)
+                raise self._remote.way.refused(f"files cannot be placed in {place}", reply.said)
             if self._hashes:
                 self._check(files, _good(reply.sections["hashes"]))
-        except RemoteError as error:
-            with contextlib.suppress(AdbError):
+        except WayRefusedError as error:
+            with contextlib.suppress(WayError):
                 self._remove(parts)
             if "No space left" in error.said:
                 raise self._too_little(sum(file.size for file in files), None) from error
             raise
-        except AdbError:
+        except WayError:
             self._broken += parts
             raise
         return moved
@@ -143,7 +143,7 @@ class Store:
     def _check(self, files: list[StoredFile], good: Set[str]) -> None:
         for file in files:
             if file.sha256 not in good:
-                raise self._remote.refused(
+                raise self._remote.way.refused(
                     f"{file.source.name} arrived with another SHA-256 than {file.sha256}",
                     "",
                     "it was changed on the way, or on this computer since it was read; try again",
@@ -155,7 +155,7 @@ class Store:
         moved = 0
         with (
             tempfile.TemporaryDirectory(prefix="harness-store-") as folder,
-            self._remote.adb.sync(budget.left()) as session,
+            self._remote.way.sync(budget.left()) as session,
         ):
             copy = Path(folder) / "copy"
             for file in files:
@@ -176,7 +176,7 @@ class Store:
             if wanted > 0:
                 raise self._too_little(size, free)
             return
-        with self._remote.adb.sync(budget.left()) as session:
+        with self._remote.way.sync(budget.left()) as session:
             listing = session.list(f"{self._remote.root}/{STORE}")
         victims = victims_of(listing, now, wanted, keep)
         self._tidied = True
@@ -195,12 +195,12 @@ class Store:
             words = shlex.join(names[start : start + _GROUP])
             self._remote.call(f'cd "$ROOT/{STORE}" && rm -f -- {words}\n', 60.0)
 
-    def _too_little(self, size: int, free: int | None) -> RemoteError:
+    def _too_little(self, size: int, free: int | None) -> WayRefusedError:
         there = "too little" if free is None else f"{free >> 20} MiB"
-        return self._remote.refused(
+        return self._remote.way.refused(
             f"the job's files need {(size + MARGIN) >> 20} MiB of free space in {self._remote.root}; {there} is left",
             "",
-            "remove something from the phone, or give it another `root` in devices.yaml",
+            f"remove something from the {self._remote.kind.noun}, or give it another `root` in devices.yaml",
         )
 
 

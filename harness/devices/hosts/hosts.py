@@ -1,0 +1,97 @@
+"""The hosts of a lab, and its phones that are plugged into one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from harness.clock import Clock
+from harness.devices.base import Device
+from harness.devices.hosts.device import HostedDevice
+from harness.devices.hosts.host import Host
+from harness.devices.naming import at
+from harness.errors import UsageError
+from harness.lab.spec import AndroidSpec, DeviceSpec, HostSpec, IosSpec, PluggedSpec
+
+S = TypeVar("S", bound=DeviceSpec)
+
+
+class Hosts:
+    """The hosts of a lab. Nothing is opened before it is used; `close` ends everything."""
+
+    def __init__(self, specs: Mapping[str, HostSpec], clock: Clock) -> None:
+        """Stand for them.
+
+        Args:
+            specs: by name, as in devices.yaml.
+            clock: time.
+        """
+        self._specs = specs
+        self._clock = clock
+        self._hosts: dict[str, Host] = {}
+
+    def host(self, name: str) -> Host:
+        """One of them. Raises UsageError if paramiko is not installed."""
+        if name not in self._hosts:
+            self._hosts[name] = Host(name, self._specs[name], self._clock)
+        return self._hosts[name]
+
+    def placed(self, spec: S) -> S:
+        """An entry with the addresses, on this computer, of what leads to its phones; others as they are.
+
+        Nothing is connected.
+
+        Raises:
+            UsageError: paramiko is not installed, or an address is none.
+        """
+        if not isinstance(spec, PluggedSpec) or spec.host is None:
+            return spec
+        try:
+            host = self.host(spec.host)
+            if isinstance(spec, AndroidSpec):
+                return spec.model_copy(update={"adb_server": host.adb_address(spec.adb_server)})
+            assert isinstance(spec, IosSpec)
+            rsd = None if spec.rsd is None else host.tcp_address(spec.rsd)
+            return spec.model_copy(update={"usbmuxd": host.usbmuxd_address(spec.usbmuxd), "rsd": rsd})
+        except UsageError as error:
+            raise UsageError(f"{at(spec)}{error}") from None
+
+    def open(self, spec: DeviceSpec) -> Device:
+        """A phone of a host, not yet connected.
+
+        Args:
+            spec: its entry, as `placed` made it.
+
+        Raises:
+            UsageError: what drives it is not installed.
+        """
+        assert isinstance(spec, PluggedSpec)
+        assert spec.host is not None
+        host = self.host(spec.host)
+        if isinstance(spec, AndroidSpec):
+            return self._android(spec, host)
+        assert isinstance(spec, IosSpec)
+        return self._ios(spec, host)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for host in self._hosts.values():
+            host.close()
+
+    def _android(self, spec: AndroidSpec, host: Host) -> Device:
+        from harness.devices.adb.server import open_server
+        from harness.devices.android.device import AndroidDevice
+        from harness.devices.hosts.near import NearAdb
+
+        near = spec.adb_server or ""
+        server = open_server(near, self._clock)
+        way = NearAdb(server, spec.serial or "", spec.name, self._clock, host.cache, host.tools(near))
+        device = AndroidDevice(spec, self._clock, way)
+        return HostedDevice(device, host, lambda cancelled: host.ready_adb(near, cancelled))
+
+    def _ios(self, spec: IosSpec, host: Host) -> Device:
+        from harness.devices.ios.device import IosDevice
+
+        near = spec.usbmuxd or ""
+        device = IosDevice(spec, self._clock)
+        return HostedDevice(device, host, lambda cancelled: host.ready_usbmuxd(near, cancelled))

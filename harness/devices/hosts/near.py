@@ -1,0 +1,98 @@
+"""adb through a host: large files go to a phone from the host's cache, everything else through the forwarded port."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.clock import Clock
+from harness.devices.adb.device import AdbDevice
+from harness.devices.adb.server import AdbServer
+from harness.devices.adb.sync import SyncSession
+from harness.devices.hosts.cache import HostCache, Tools
+from harness.devices.shell.deadline import Deadline
+from harness.devices.shell.way import FileSession, Portion, PushFile, RemoteStat
+
+LARGE = 64 << 10
+"""Bytes from which a file goes through the cache: what it saves is more than a few questions to the host cost."""
+
+
+class NearAdb(AdbDevice):
+    """A phone of a host."""
+
+    def __init__(
+        self, server: AdbServer, serial: str, name: str, clock: Clock, cache: HostCache, tools: Tools
+    ) -> None:
+        """Stand for the phone; nothing is opened.
+
+        Args:
+            server: the port of this computer that leads to the host's adb server.
+            serial: of the phone.
+            name: in devices.yaml.
+            clock: time.
+            cache: of the host.
+            tools: how the host's own adb reaches the phone.
+        """
+        super().__init__(server, serial, name, clock)
+        self._cache = cache
+        self._tools = tools
+        self._given_up = threading.Event()
+
+    @contextlib.contextmanager
+    def sync(self, seconds: float) -> Iterator[FileSession]:
+        """A session for files; see `AdbDevice.sync`."""
+        with super().sync(seconds) as session:
+            yield _NearSession(session, self, Deadline(self._clock, seconds))
+
+    def push_near(self, files: list[PushFile], deadline: Deadline, portion: Portion | None) -> bool:
+        """Push files from the host; see `HostCache.push`."""
+        return self._cache.push(files, self.serial, self._tools, deadline, portion, self._given_up)
+
+    def interrupt(self) -> None:
+        """See `AdbDevice.interrupt`; also ends the waiting for others who copy files to the host."""
+        self._given_up.set()
+        super().interrupt()
+
+
+class _NearSession:
+    """A session whose large files come from the host."""
+
+    def __init__(self, session: SyncSession, device: NearAdb, deadline: Deadline) -> None:
+        self._session = session
+        self._device = device
+        self._deadline = deadline
+
+    def push(self, source: Path | bytes, remote: str, mode: int = 0o644, portion: Portion | None = None) -> int:
+        """See `FileSession.push`."""
+        return self._session.push(source, remote, mode, portion)
+
+    def push_many(self, files: Iterable[PushFile], portion: Portion | None = None) -> int:
+        """See `FileSession.push_many`."""
+        files = list(files)
+        near = [file for file in files if _large(file)]
+        if not near or not self._device.push_near(near, self._deadline, portion):
+            return self._session.push_many(files, portion)
+        rest = [file for file in files if not _large(file)]
+        return sum(_size(file) for file in near) + self._session.push_many(rest, portion)
+
+    def pull(self, remote: str, destination: Path, limit: int, portion: Portion | None = None) -> int:
+        """See `FileSession.pull`."""
+        return self._session.pull(remote, destination, limit, portion)
+
+    def stat(self, remote: str) -> RemoteStat | None:
+        """See `FileSession.stat`."""
+        return self._session.stat(remote)
+
+    def list(self, remote: str) -> list[tuple[str, RemoteStat]]:
+        """See `FileSession.list`."""
+        return self._session.list(remote)
+
+
+def _large(file: PushFile) -> bool:
+    return file.sha256 is not None and isinstance(file.source, Path) and _size(file) >= LARGE
+
+
+def _size(file: PushFile) -> int:
+    return file.source.stat().st_size if isinstance(file.source, Path) else len(file.source)

@@ -1,0 +1,32 @@
+"""What one kind of shell device differs in from another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of device: how it is asked, and what messages say about it.
+
+    Attributes:
+        noun: "phone" or "board".
+        facts_script: POSIX sh that prints the facts; $ROOT is the harness's folder.
+        parse_facts: facts from what that printed; never raises.
+        target_of: the target whose programs a device with such facts runs; raises UsageError if there is none.
+        state_script: POSIX sh that prints the state, made to stand inside other scripts; $ROOT as above.
+        parse_state: state from what that printed; never raises.
+        elsewhere: what messages say about the choice of another `root`.
+        watch: where a person finds out why a job or the device died.
+    """
+
+    noun: str
+    facts_script: str
+    parse_facts: Callable[[str], dict[str, Any]]
+    target_of: Callable[[Mapping[str, Any]], str]
+    state_script: str
+    parse_state: Callable[[str], dict[str, Any]]
+    elsewhere: str
+    watch: str
