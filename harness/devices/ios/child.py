@@ -27,7 +27,7 @@ from harness.devices.ios.errors import (
 )
 from harness.environment import inherited
 
-_START_SECONDS = 30.0  # to start a Python on a busy computer, on top of the first call's time
+_START_SECONDS = 30.0  # beside the first call's own time: to start Python on a busy computer
 _GRACE = 1.0  # for an answer that says what timed out
 _DEATH_SECONDS = 10.0
 _CHUNK = 1 << 16
@@ -57,6 +57,7 @@ class Child:
         self._home: Path | None = None
         self._number = 0
         self._rest = b""
+        self._new = True  # it has not answered yet
         self._cancelled = False
 
     @property
@@ -71,7 +72,7 @@ class Child:
         assert self._home is not None
         return self._home
 
-    def call(self, name: str, seconds: float, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+    def call(self, name: str, seconds: float, /, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         """Have it do a call, and wait for the answer: `seconds`, and a second more for it to say what timed out.
 
         Args:
@@ -82,8 +83,8 @@ class Child:
         Raises:
             IosError: as the process says; or it did not answer in time and was killed, or it died.
         """
-        spare = _GRACE if self._process is not None else _START_SECONDS
         self._start()
+        spare = _START_SECONDS if self._new else _GRACE
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -92,15 +93,13 @@ class Child:
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            answer = json.loads(self._line(process, name, seconds + spare))
+            answer = self._answer(process, name, seconds + spare)
+            self._new = False
         except OSError as error:
             raise self._died(name) from error
         except ValueError as error:
             self.kill()
             raise self._subject.error(IosProtocolError, call=name, said=str(error)) from error
-        if answer.get("id") != self._number:
-            self.kill()
-            raise self._subject.error(IosProtocolError, call=name, said="an answer to another question")
         if "error" not in answer:
             return answer["value"]
         if answer["error"] == "protocol" and answer.get("log"):
@@ -150,6 +149,7 @@ class Child:
                 shutil.rmtree(home, ignore_errors=True)
                 raise self._subject.error(CancelledError)
             self._home = home
+            self._new = True
             try:
                 with (home / "stderr").open("wb") as log:
                     self._process = subprocess.Popen(
@@ -163,6 +163,13 @@ class Child:
                     )
             except OSError as error:
                 raise self._subject.error(ToolError, "Python cannot be started", said=str(error)) from error
+
+    def _answer(self, process: subprocess.Popen[bytes], name: str, seconds: float) -> dict[str, Any]:
+        """The answer to the last question; one to a question whose asker was interrupted is passed over."""
+        while True:
+            answer: dict[str, Any] = json.loads(self._line(process, name, seconds))
+            if answer["id"] == self._number:
+                return answer
 
     def _line(self, process: subprocess.Popen[bytes], name: str, seconds: float) -> bytes:
         end = self._clock.monotonic() + seconds

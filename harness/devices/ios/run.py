@@ -182,7 +182,7 @@ class Run:
             if now - told >= _NAG:
                 told = now
                 self._tell(f"{self._transport.subject.device}: open {app} on it, and leave it open")
-            self._clock.wait(self._cancelled, _PAUSE)
+            self._clock.wait(self._cancelled, min(_PAUSE, max(_SHORTEST, _SHARE * (now - began))))
             self._check()
 
     def _ask(self, question: Callable[[], bool]) -> bool:

@@ -72,7 +72,7 @@ class Bench:
             path.write_bytes(struct.pack(f"<{COUNT}f", *(float(index + number) for index in range(COUNT))))
             files.append(file(f"inputs/i{number}.bin", path))
         runs = ["--warmup", "0", "--runs", "3", "--min-seconds", str(seconds), "--max-seconds", "300"]
-        command = ["--model", JobPath("model.tflite"), "--accelerator", "cpu", *runs]
+        command: list[str | JobPath] = ["--model", JobPath("model.tflite"), "--accelerator", "cpu", *runs]
         command += ["--input", *(JobPath(one.name) for one in files[1:])]
         return Job(secrets.token_hex(8), tuple(files), tuple(command), app="delegate_bench", **keys)
 

@@ -72,6 +72,9 @@ def test_what_a_phone_says_and_takes(lab: IosLab, connect: Connect, name: str, t
     assert (facts.major, facts.emulated, facts.connection) == (phone.major, True, "usb")
     assert facts.developer_mode is (True if phone.major >= 16 else None)
     assert facts.disk["TotalDataAvailable"] > 0
+    assert transport.domain("com.apple.disk_usage", SECONDS).items() >= facts.disk.items()
+    assert transport.domain(None, SECONDS)["ProductType"] == about.product_type
+    assert transport.domain("com.example.absent", SECONDS) == {}
     battery = transport.battery(SECONDS)
     assert battery == {**facts.battery, "temperature": pytest.approx(phone.battery.temperature, abs=0.1)}
     assert battery["level"] == phone.battery.level

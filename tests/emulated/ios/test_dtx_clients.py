@@ -15,6 +15,7 @@ import pytest
 
 from emulated.ios.lab import IosLab
 from emulated.ios.phone import Phone
+from tests.emulated.conftest import until
 from tests.emulated.ios.dtx_client import LAUNCH, OUTPUT, PROBE, add_probe
 from tests.emulated.ios.launchers import Launcher
 from tests.ios_tools import needs_tidevice
@@ -77,7 +78,9 @@ def test_tidevice_says_why_an_app_does_not_start(lab: IosLab) -> None:
         with pytest.raises(ServiceError, match=r'(?s)app launch failed.*returned nil for "com.example.absent"'):
             instruments.app_launch("com.example.absent")
         phone.lock()
-        with pytest.raises(ServiceError, match=r"(?s)CODE:7 DOMAIN:FBSOpenApplicationErrorDomain.*could not be.*unlocked"):
+        with pytest.raises(
+            ServiceError, match=r"(?s)CODE:7 DOMAIN:FBSOpenApplicationErrorDomain.*could not be.*unlocked"
+        ):
             instruments.app_launch(PROBE)
 
 
@@ -85,19 +88,27 @@ def test_tidevice_says_why_an_app_does_not_start(lab: IosLab) -> None:
 @pytest.mark.parametrize("fault", ["dtx_cut", "dtx_unknown_class", "unplug"])
 def test_tidevice_loses_the_connection(lab: IosLab, fault: str) -> None:
     """A class that it does not know ends its reading thread: what the phone said is lost."""
+    from tidevice.exceptions import ServiceError
+
     phone = lab.add("iphone-13")
     add_probe(phone)
+
+    def pull() -> None:
+        until(lambda: phone.processes.running(PROBE), 30)
+        phone.unplug()
+
+    puller = threading.Thread(target=pull, name="puller")
     with tidevice(lab, phone) as instruments:
         if fault == "unplug":
             phone.faults.dtx_unanswered = LAUNCH
-            timer = threading.Timer(0.2, phone.unplug)
-            timer.start()
+            puller.start()
         else:
             setattr(phone.faults, fault, LAUNCH)
-        with pytest.raises(ConnectionError, match="connection closed"):
+        # It looks for the end only once it waits: what ends before, it waits 30 s for.
+        with pytest.raises((ConnectionError, ServiceError), match=r"connection closed|wait reply timeout"):
             instruments.app_launch(PROBE)
-        if fault == "unplug":
-            timer.join()
+    if fault == "unplug":
+        puller.join(30)
 
 
 @pytest.mark.parametrize("name", ["iphone-8", "iphone-13"])
@@ -126,6 +137,7 @@ def test_go_ios_starts_and_ends_an_app(lab: IosLab, tmp_path: Path, name: str) -
     pid = phone.processes.running(PROBE)
     last = json.loads(said.stderr.splitlines()[-1])
     assert (said.returncode, last["msg"], last["pid"]) == (0, "Process launched", pid)
+    assert pid is not None
     (listed,) = json.loads(launcher("ps", "--apps", f"--udid={phone.udid}").stdout)
     assert (listed["Pid"], listed["Name"]) == (pid, "Probe")
     assert launcher("kill", f"--pid={pid}", f"--udid={phone.udid}").returncode == 0
