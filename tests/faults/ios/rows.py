@@ -49,7 +49,6 @@ class Row:
         said: part of the message.
         deadline: seconds of the job, where that is what ends it.
         phone: which one.
-        told: whether a person is told meanwhile, when the phone is to be made usable again.
     """
 
     name: str
@@ -164,5 +163,6 @@ ROWS = (
     Row("a file that shrinks", fault(shrinking="s0_o0.bin"), (RefusedError,), DEVICE, fault(shrinking=None)),
     Row("files refused", fault(denied="/Documents/store"), (RefusedError,), DEVICE, fault(denied=None)),
     Row("restarted mid-run", restart, (GoneError,), DEVICE, phone(image_mounted=True), mid=True, said="restarted"),
-    Row("no tunnel", fault(no_tunnel=True), (ToolError, GoneError), HOST, fault(no_tunnel=False), phone="iphone-17"),
+    Row("no tunnel", fault(no_tunnel=True), (GoneError,), DEVICE, fault(no_tunnel=False), phone="iphone-17",
+        said="`rsd` in devices.yaml"),
 )  # fmt: skip

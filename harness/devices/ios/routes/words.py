@@ -61,8 +61,9 @@ def error_of(subject: Subject, tool: str, call: str, said: str, *, tunnel: str =
     what = f"{tool} failed at `{call}`"
     if tunnel and _TUNNEL.search(said) and not re.search(_UNLISTED, said):
         return subject.error(ToolError, what, call=call, said=said, todo=tunnel)
-    for kind, pattern, todo in _KINDS:
+    for kind, pattern, advice in _KINDS:
         if re.search(pattern, said, re.IGNORECASE):
+            todo = f"check its cable; or {tunnel}" if tunnel and kind is GoneError else advice
             return subject.error(kind, what, call=call, said=said, todo=todo)
     return subject.error(ToolError, what, call=call, said=said or "it said nothing")
 
