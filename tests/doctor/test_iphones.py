@@ -190,7 +190,7 @@ def test_tidevice_is_not_installed(lab: IosLab, doctor: Doctor, monkeypatch: pyt
 
 
 def test_ios_17_without_a_launcher(lab: IosLab, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("harness.devices.ios.routes.choose")
+    module = importlib.import_module("harness.devices.ios.routes.choice")
     monkeypatch.setattr(module, "find_spec", lambda name: None)  # whatever this Python has
     phone = lab.add("iphone-14")
     said = doctor([entry(lab, phone)])

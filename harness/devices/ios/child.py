@@ -27,7 +27,7 @@ from harness.devices.ios.errors import (
 )
 from harness.environment import inherited
 
-_START_SECONDS = 30.0  # beside the first call's own time: to start Python on a busy computer
+_START_SECONDS = 60.0  # for Python and tidevice on a busy computer; half a second is usual
 _GRACE = 1.0  # for an answer that says what timed out
 _DEATH_SECONDS = 10.0
 _CHUNK = 1 << 16
@@ -55,9 +55,9 @@ class Child:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
+        self._said: IO[bytes] | None = None  # its error messages
         self._number = 0
         self._rest = b""
-        self._new = True  # it has not answered yet
         self._cancelled = False
 
     @property
@@ -84,7 +84,6 @@ class Child:
             IosError: as the process says; or it did not answer in time and was killed, or it died.
         """
         self._start()
-        spare = _START_SECONDS if self._new else _GRACE
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -93,8 +92,7 @@ class Child:
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            answer = self._answer(process, name, seconds + spare)
-            self._new = False
+            answer = self._answer(process, name, seconds + _GRACE)
         except OSError as error:
             raise self._died(name) from error
         except ValueError as error:
@@ -125,6 +123,9 @@ class Child:
                 if stream is not None:
                     with contextlib.suppress(OSError):
                         stream.close()
+        if self._said is not None:
+            self._said.close()
+        self._said = None
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
         self._home = None
@@ -139,7 +140,10 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             return
         self.kill()
-        home = Path(tempfile.mkdtemp(prefix="harness-ios-"))  # mode 0700
+        try:
+            home = Path(tempfile.mkdtemp(prefix="harness-ios-"))  # mode 0700
+        except OSError as error:
+            raise self._subject.error(ToolError, "no folder can be made for tidevice", said=str(error)) from error
         environ = inherited()
         path = environ.get("PYTHONPATH")
         environ |= {"PYTHONPATH": os.pathsep.join([str(_ROOT), path] if path else [str(_ROOT)])}
@@ -149,20 +153,21 @@ class Child:
                 shutil.rmtree(home, ignore_errors=True)
                 raise self._subject.error(CancelledError)
             self._home = home
-            self._new = True
             try:
-                with (home / "stderr").open("wb") as log:
-                    self._process = subprocess.Popen(
-                        command,
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=log,
-                        cwd=home,
-                        env=environ,
-                        start_new_session=True,
-                    )
+                self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._said,
+                    cwd=home,
+                    env=environ,
+                    start_new_session=True,
+                )
             except OSError as error:
                 raise self._subject.error(ToolError, "Python cannot be started", said=str(error)) from error
+        self._number = 0
+        self._answer(self._process, "start", _START_SECONDS)
 
     def _answer(self, process: subprocess.Popen[bytes], name: str, seconds: float) -> dict[str, Any]:
         """The answer to the last question; one to a question whose asker was interrupted is passed over."""
@@ -195,11 +200,14 @@ class Child:
 
     def _died(self, name: str) -> IosError:
         """The error for a process that ended in the middle of a call."""
-        said = ""
-        if self._home is not None:
-            with contextlib.suppress(OSError):
-                said = (self._home / "stderr").read_bytes()[-_SHOWN:].decode("utf-8", "replace").strip()
         process = self._process
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it has closed its end, and is about to end
+                process.wait(_GRACE)
+        said = ""
+        if self._said is not None:
+            self._said.seek(0)
+            said = self._said.read()[-_SHOWN:].decode("utf-8", "replace").strip()
         self.kill()
         code = process.returncode if process is not None else None
         what = f"the process that runs tidevice ended (exit code {code})"

@@ -221,7 +221,8 @@ class Run:
         try:
             return self._ask(self._not_alive)
         except (NoDeveloperImageError, DeveloperModeOffError) as error:  # it was there when the app was started
-            raise self._error(GoneError, "was restarted while the job ran") from error
+            todo = "unlock it, and mount its developer image again (docs/ios.md)"
+            raise self._error(GoneError, "was restarted while the job ran", todo) from error
 
     def _not_alive(self) -> bool:
         try:

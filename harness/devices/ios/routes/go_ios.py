@@ -46,7 +46,7 @@ class GoIosRoute:
             # It takes addresses of IPv6 only; what listens on this computer mostly does so on both.
             address = "::1" if host in ("127.0.0.1", "localhost") else host.strip("[]")
             self._way += [f"--address={address}", f"--rsd-port={port}"]
-            self._tunnel = f"nothing answers as a tunnel at {rsd} (`rsd` in devices.yaml); start it again"
+            self._tunnel = f"start the tunnel at {rsd} (`rsd` in devices.yaml) again"
 
     def launch(self, bundle: str, args: Sequence[str], env: Mapping[str, str], seconds: float) -> Handle:
         """See `Route.launch`. Raises UsageError for a variable that it would cut: it splits at every "="."""
