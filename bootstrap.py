@@ -133,7 +133,8 @@ def environment(
 
 
 def _with_zig(wanted: list[str]) -> list[str]:
-    return [{".": ".[zig]", ".[tests]": ".[tests,zig]"}.get(item, item) for item in wanted]
+    more = {".": ".[zig]", ".[ios]": ".[ios,zig]", ".[tests]": ".[tests,zig]"}
+    return [more.get(item, item) for item in wanted]
 
 
 def become(program: Path, arguments: Sequence[str]) -> int:

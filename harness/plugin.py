@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--devices",
         metavar="FILE",
         default=None,
-        help="measure on the devices of FILE (devices.yaml); 'auto': this machine alone",
+        help="measure on the devices of FILE (devices.yaml); 'auto': this machine and what is plugged in",
     )
     for name, text, action in _OPTIONS:
         group.addoption(name, metavar="PATH", action=action, default=None, dest=f"harness_{name[2:]}", help=text)

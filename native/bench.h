@@ -153,7 +153,8 @@ typedef struct {
 typedef struct {
   const Options *options;
   Facts *facts;
-  Failure *failure;  // set while perform() is in its steps
+  Failure *failure;              // set while perform() is in its steps
+  void (*entered)(Stage stage);  // told of each stage; NULL: nobody
   char cpu_options[128], gpu_options[128];  // sent to the runtime; empty: none
   void *environment, *model, *compiled;
   bool can_choose_kernels, can_fp16acc32;

@@ -65,7 +65,10 @@ void check(const Run *run, int status, Kind kind, const char *what) {
   if (status != STATUS_OK) fail(run, kind, status, "%s failed", what);
 }
 
-void enter(Run *run, Stage stage) { atomic_store(&run->facts->stage, (int)stage); }
+void enter(Run *run, Stage stage) {
+  atomic_store(&run->facts->stage, (int)stage);
+  if (run->entered != NULL) run->entered(stage);
+}
 
 static void take_steps(Run *run) {
   load_runtime(run);

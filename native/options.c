@@ -186,8 +186,8 @@ void make_option_texts(Run *run) {
     }
   }
   if (options->accelerator != ACCELERATOR_CPU) {
-    // wait_type 1: the call waits for the GPU, so that invoke_us alone means something too. Metal is what LiteRT takes by
-    // itself where its library is; check_choices() holds it to that.
+    // wait_type 1: the call waits for the GPU, so that invoke_us alone means something too. Metal is what LiteRT takes
+    // by itself where its library is; check_choices() holds it to that.
     int backend = options->backend == BACKEND_METAL ? BACKEND_AUTO : options->backend;
     snprintf(run->gpu_options, sizeof run->gpu_options, "precision = %d\nbackend = %d\nwait_type = 1\n",
              options->precision, backend);

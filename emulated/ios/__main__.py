@@ -9,10 +9,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from emulated.ios.build import emulated_app
 from emulated.ios.description import named, names
 from emulated.ios.lab import IosLab
 from emulated.ios.phone import Phone
 from harness.devices.local import machine_name
+from harness.environment import inherited
 from harness.errors import UsageError
 from harness.yamlfile import display
 
@@ -78,6 +80,7 @@ def _serve(options: argparse.Namespace, folder: Path) -> int:
     described = [named(name) for name in options.phones.split(",") if name]
     if not described:
         raise UsageError(f"--phones names no phone; known here: {', '.join(names())}")
+    emulated_app(inherited())  # so that a compiler that is missing is said now, and not by the first measurement
     file: Path = options.devices or folder / "devices.yaml"
     lab = IosLab(folder / "lab")
     try:

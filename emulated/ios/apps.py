@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 OWN_BUNDLE = "com.example.delegatebench"
 UPSTREAM_BUNDLE = "com.example.LiteRTBenchmark"
@@ -85,3 +86,9 @@ class App:
     def made(self) -> Program:
         """Its program, built if it has to be. Raises what building raises."""
         return self.program() if callable(self.program) else self.program
+
+    def tell(self, state: Mapping[str, Any]) -> None:
+        """Write what the app may ask the system for; it reads the old state or this one, never a part."""
+        part = self.container / f"{STATE_FILE}.part"
+        part.write_text(json.dumps(state), encoding="utf-8")
+        part.replace(self.container / STATE_FILE)

@@ -1,4 +1,4 @@
-"""Builds the app of an emulated iPhone, once: kept by what it was made from (`native/` and `emulated/ios/app/main.c`)."""
+"""Builds the app of an emulated iPhone, once: it is kept by what it was made from."""
 
 from __future__ import annotations
 

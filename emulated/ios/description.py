@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -55,6 +56,18 @@ class Charge(Section):
     temperature: Annotated[float, Field(gt=-50, lt=150)] = 28.0
     cycles: Annotated[Whole, Field(ge=0)] = 100
     capacity_mah: Annotated[Whole, Field(gt=0)] = 3000
+
+
+@dataclass
+class Battery:
+    """A battery: `level` in per cent, `temperature` in degrees Celsius; see `Charge`."""
+
+    level: int
+    charging: bool
+    external: bool
+    temperature: float
+    cycles: int
+    capacity_mah: int
 
 
 class Description(Section):

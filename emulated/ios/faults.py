@@ -10,7 +10,7 @@ Harm = Literal["", "silent", "cut", "unplug"]
 
 @dataclass
 class Faults:
-    """What is wrong with a phone; nothing at first. E2 and E3 append theirs below.
+    """What is wrong with a phone; nothing at first.
 
     The counted ones count bytes of service connections in both directions, inside TLS, from the moment they are set.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Coroutine, Mapping
 from functools import partial
@@ -14,6 +16,7 @@ from typing_extensions import Self
 
 from emulated.ios import lockdown
 from emulated.ios.apps import OWN_BUNDLE, UPSTREAM_BUNDLE, Program
+from emulated.ios.build import emulated_app
 from emulated.ios.description import Description, named
 from emulated.ios.phone import Handler, Phone
 from emulated.ios.rsd.front import RsdFront
@@ -69,12 +72,19 @@ class IosLab:
         self._fronts: dict[str, RsdFront] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._sockets: Path | None = None
         self._count = 0
 
     @property
     def address(self) -> str:
         """Where its usbmuxd listens, as devices.yaml and the tools want it: 127.0.0.1:PORT."""
         return f"127.0.0.1:{self._usbmuxd.port}"
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket on which its usbmuxd listens as well, as the system's own does."""
+        assert self._sockets is not None, "the lab was not started"
+        return self._sockets / "usbmuxd"
 
     @property
     def environ(self) -> dict[str, str]:
@@ -101,11 +111,13 @@ class IosLab:
     def start(self) -> None:
         """Start usbmuxd. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        # The path of a unix socket may be about 100 characters long, the lab's folder longer.
+        self._sockets = Path(tempfile.mkdtemp(prefix="usbmuxd-"))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="emulated iPhones", daemon=True)
         self._thread.start()
         try:
-            self.run(self._usbmuxd.start())
+            self.run(self._usbmuxd.start(self.socket))
         except OSError:
             self.stop()
             raise
@@ -119,6 +131,9 @@ class IosLab:
         self._thread.join()
         self._loop.close()
         self._loop = self._thread = None
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets)
+            self._sockets = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -151,7 +166,7 @@ class IosLab:
         passed = {name: self._environ[name] for name in PASSED_ON if name in self._environ}
         environ = {"LANG": "C.UTF-8", **passed}
         made = Phone(description, number, self._folder / number, environ, self, tls=tls, network=network)
-        made.add_app(OWN_BUNDLE, partial(_own_app, self._environ), name="DelegateBench", executable="DelegateBench")
+        made.add_app(OWN_BUNDLE, partial(emulated_app, self._environ), name="DelegateBench", executable="DelegateBench")
         made.add_app(UPSTREAM_BUNDLE, Program((sys.executable, str(_UPSTREAM))), name="LiteRTBenchmark")
         self.phones.append(made)
         made.plug()
@@ -160,10 +175,11 @@ class IosLab:
     def stop_usbmuxd(self) -> None:
         """It is gone: nothing listens, and connections through it are cut."""
         self.run(self._usbmuxd.stop())
+        self.socket.unlink(missing_ok=True)  # Python 3.13 does that by itself
 
     def start_usbmuxd(self) -> None:
         """It is back, on the same port."""
-        self.run(self._usbmuxd.start())
+        self.run(self._usbmuxd.start(self.socket))
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float = _SECONDS) -> T:
         """Run a coroutine on the lab's loop, and wait for its result. Raises TimeoutError."""
@@ -204,12 +220,6 @@ class IosLab:
         await asyncio.gather(*left, return_exceptions=True)
         await asyncio.get_running_loop().shutdown_default_executor()
         await asyncio.sleep(0)  # transports that were closed just now say so in the next round
-
-
-def _own_app(environ: Mapping[str, str]) -> Program:
-    from emulated.ios.build import emulated_app
-
-    return emulated_app(environ)
 
 
 def _handlers(phone: Phone) -> dict[str, Handler]:

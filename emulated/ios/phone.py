@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from emulated.ios.apps import STATE_FILE, App, AppError, Program
+from emulated.ios.apps import App, AppError, Program
 from emulated.ios.connection import Connection
-from emulated.ios.description import Description
+from emulated.ios.description import Battery, Description
 from emulated.ios.faults import Faults
 from emulated.ios.processes import Processes
 from emulated.ios.services.state import ServiceState
@@ -23,18 +21,6 @@ T = TypeVar("T")
 ThermalState = Literal["nominal", "fair", "serious", "critical"]
 Handler = Callable[["Phone", Connection], Awaitable[None]]
 """Talks to one client of a phone until either has had enough."""
-
-
-@dataclass
-class Battery:
-    """A battery: `level` in per cent, `temperature` in degrees Celsius; see `description.Charge`."""
-
-    level: int
-    charging: bool
-    external: bool
-    temperature: float
-    cycles: int
-    capacity_mah: int
 
 
 class Desk(Protocol):
@@ -242,9 +228,7 @@ class Phone:
         if self._app_fault is not None:
             state["fault"] = {"signal": self._app_fault[0], "stage": self._app_fault[1]}
         for app in list(self.apps.values()):
-            part = app.container / f"{STATE_FILE}.part"
-            part.write_text(json.dumps(state), encoding="utf-8")
-            part.replace(app.container / STATE_FILE)
+            app.tell(state)
 
     async def start_app(
         self,

@@ -21,13 +21,11 @@ class Identity:
     Attributes:
         certificate: as PEM.
         key: as PEM.
-        public_key: of the same key, as PEM.
         context: of a TLS server that has them, and asks its clients for the same.
     """
 
     certificate: bytes
     key: bytes
-    public_key: bytes
     context: ssl.SSLContext
 
 
@@ -40,27 +38,18 @@ def identity() -> Identity:
     """
     with tempfile.TemporaryDirectory(prefix="emulated-iphone-") as folder:
         certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
-        _openssl(
-            *["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "30"],
-            *["-subj", "/CN=emulated iPhone", "-keyout", str(key), "-out", str(certificate)],
-        )
-        public = _openssl("rsa", "-in", str(key), "-RSAPublicKey_out")
+        argv = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha256", "-days", "30"]
+        argv += ["-subj", "/CN=emulated iPhone", "-keyout", str(key), "-out", str(certificate)]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_SECONDS)
+        except FileNotFoundError:
+            raise UsageError("emulated iPhones with TLS need the program openssl: apt-get install openssl") from None
+        if done.returncode:
+            raise UsageError(f"openssl made no certificate for the emulated iPhones: {done.stderr.strip()}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # Above 1.2 the server sends tickets after the handshake, and those that go on in plain would read them as data.
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificate, key)
         context.load_verify_locations(certificate)
         context.verify_mode = ssl.CERT_REQUIRED
-        return Identity(certificate.read_bytes(), key.read_bytes(), public, context)
-
-
-def _openssl(*words: str) -> bytes:
-    """What the program prints."""
-    try:
-        done = subprocess.run(["openssl", *words], capture_output=True, check=False, timeout=_SECONDS)
-    except FileNotFoundError:
-        raise UsageError("emulated iPhones with TLS need the program openssl: apt-get install openssl") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise UsageError(f"openssl made no certificate for the emulated iPhones: {said}")
-    return done.stdout
+        return Identity(certificate.read_bytes(), key.read_bytes(), context)

@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from emulated.ios import tls
@@ -69,7 +70,7 @@ class Entry:
 
 
 class Usbmuxd:
-    """One usbmuxd on a port of 127.0.0.1. For the lab's loop only.
+    """One usbmuxd on a port of 127.0.0.1 and on a unix socket. For the lab's loop only.
 
     Attributes:
         port: where it listens; the same one again after a stop.
@@ -81,7 +82,7 @@ class Usbmuxd:
         self.port = 0
         self.pairing: list[str] = []
         self.failures: list[BaseException] = []
-        self._server: asyncio.AbstractServer | None = None
+        self._servers: list[asyncio.AbstractServer] = []
         self._entries: dict[int, Entry] = {}
         self._known: dict[str, Phone] = {}
         self._connections: set[Connection] = set()
@@ -89,16 +90,18 @@ class Usbmuxd:
         self._listeners: dict[Connection, asyncio.Queue[Mapping[str, Any]]] = {}
         self._count = 0
 
-    async def start(self) -> None:
-        """Listen. Raises OSError."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_BUFFER)
-        self.port = self._server.sockets[0].getsockname()[1]
+    async def start(self, path: Path) -> None:
+        """Listen, on a unix socket with this (short) path too. Raises OSError."""
+        server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, limit=_BUFFER)
+        self._servers.append(server)
+        self.port = server.sockets[0].getsockname()[1]
+        self._servers.append(await asyncio.start_unix_server(self._accept, path, limit=_BUFFER))
 
     async def stop(self) -> None:
         """It is gone: nothing listens, and every connection through it is cut."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
         for connection in list(self._connections):
             connection.abort()
         for task in self._tasks:  # one may wait for something that is no client

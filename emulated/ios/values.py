@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emulated.ios import tls
 from emulated.ios.phone import Phone
 
 PUBLIC = frozenset(
@@ -30,6 +29,18 @@ PUBLIC = frozenset(
 )
 """What it tells hosts that it does not trust. That list is from clients' sources, and was not checked on a phone."""
 
+_PUBLIC_KEY = b"""\
+-----BEGIN RSA PUBLIC KEY-----
+MIIBCgKCAQEAq3IzNnPwuvGxvn44RNIrRxXRMtp22/YnCpbZ2+MBKwO5EAghrN9j
+7QeIBlAesZvXuxIQ9T59Fa/F7QUS/iH08W6bkhGkU1S69FVSjd4iw9/A7kMRIQCd
+ZIbOM0Zol80gWUzJV9wItrtDnw+l7sWpwSaNO8LKttavviUmNXUtb7h07BR8KMFg
+7aWGkUCrJ1azyzOY4zstRpqDvM+tEZ0BmfKddPvJEPGeaOm/PSIhnTaB+32s/NL/
+6JImHik/wztdlVNsrsJlnYWrVUNtLukji54l7zu1q+NUlPIBqmO0KM7TqYJPiSnl
+mqiMbI0VCoWDX23Wb6rOa+vO3iIv2wSd1QIDAQAB
+-----END RSA PUBLIC KEY-----
+"""
+"""Of a key that nobody has: hosts need one to make a pair record, and none of these phones pairs."""
+
 
 def values(phone: Phone, domain: str | None) -> Mapping[str, Any]:
     """Everything in a domain, None for the main one; nothing for a domain that the phone does not have."""
@@ -52,7 +63,7 @@ def _main(phone: Phone) -> dict[str, Any]:
         "ChipID": about.chip_id,
         "DeviceClass": kind,
         "DeviceName": f"Emulated {about.name}",
-        "DevicePublicKey": tls.identity().public_key if phone.tls else b"",
+        "DevicePublicKey": _PUBLIC_KEY,
         "HardwareModel": about.hardware_model,
         "HarnessEmulated": True,
         "PasswordProtected": phone.locked,

@@ -42,7 +42,7 @@ _HOW = {
 }
 """What a finding is called that an error is the cause of."""
 _TUNNELLED = ("go-ios", "pymobiledevice3")
-_MODERN = 17
+_DEVELOPER_MODE, _MODERN = 16, 17
 _TUNNEL_SECONDS = 3.0
 _WARM = 35.0  # deg C; iPhones lower their clocks from about there
 
@@ -91,11 +91,13 @@ def _findings(spec: IosSpec, usbmuxd: Usbmuxd, transport: Transport) -> Iterator
         return
     yield ok("trusted", "it trusts this computer")
     yield _platform(lockdown)
+    answers = True
     try:
         yield from _apps(spec, transport)
     except IosError as error:
         yield _failed(spec, error, "unlocked")
-    yield from _route(spec, transport, lockdown)
+        answers = False
+    yield from _route(spec, transport, lockdown, answers=answers)
     yield from _condition(spec, transport)
     free = lockdown.disk.get("TotalDataAvailable")
     yield free_space(free, "on the phone") if isinstance(free, int) else note("space", "the phone does not say it")
@@ -134,8 +136,8 @@ def _apps(spec: IosSpec, transport: Transport) -> Iterator[Finding]:
         yield note("app", f"{words}: only suites with `runner: ios_app` can be measured, times without accuracy")
 
 
-def _route(spec: IosSpec, transport: Transport, lockdown: Lockdown) -> Iterator[Finding]:
-    """How apps are started, and what that needs."""
+def _route(spec: IosSpec, transport: Transport, lockdown: Lockdown, *, answers: bool) -> Iterator[Finding]:
+    """How apps are started, and what that needs. A phone that does not answer is not asked again."""
     try:
         choice = choose(spec, lockdown.version, os.environ)
     except UnsupportedVersionError as error:
@@ -147,8 +149,13 @@ def _route(spec: IosSpec, transport: Transport, lockdown: Lockdown) -> Iterator[
         yield _tunnel(spec.rsd)
     if choice.name == "manual":
         return
+    if lockdown.major >= _DEVELOPER_MODE:
+        yield _developer_mode(lockdown)
+    if not answers:
+        yield note("image", "whether a developer image is mounted is not known, see above")
+        return
     try:
-        yield from _developer(choice, transport, lockdown)
+        yield _image(choice, transport)
     except IosError as error:
         yield _failed(spec, error, "image")
 
@@ -164,20 +171,21 @@ def _tunnel(rsd: str) -> Finding:
         return missing("tunnel", words, f"start the tunnel to it again, and correct `rsd`{_AGAIN}")
 
 
-def _developer(choice: Choice, transport: Transport, lockdown: Lockdown) -> Iterator[Finding]:
-    if lockdown.major >= 16:
-        if lockdown.developer_mode is False:
-            yield missing("developer", DeveloperModeOffError.what, f"{DeveloperModeOffError.todo}{_AGAIN}")
-        elif lockdown.developer_mode:
-            yield ok("developer", "its Developer Mode is on")
-        else:
-            yield note("developer", f"it does not say whether its Developer Mode is on; {DeveloperModeOffError.todo}")
+def _developer_mode(lockdown: Lockdown) -> Finding:
+    if lockdown.developer_mode is False:
+        return missing("developer", DeveloperModeOffError.what, f"{DeveloperModeOffError.todo}{_AGAIN}")
+    if lockdown.developer_mode:
+        return ok("developer", "its Developer Mode is on")
+    return note("developer", f"it does not say whether its Developer Mode is on; {DeveloperModeOffError.todo}")
+
+
+def _image(choice: Choice, transport: Transport) -> Finding:
+    """Raises IosError."""
     if transport.developer_image(_SECONDS):
-        yield ok("image", "a developer image is mounted")
-    elif choice.image is None:
-        yield note("image", f"no developer image is mounted; {choice.name} mounts one by itself")
-    else:
-        yield missing("image", NoDeveloperImageError.what, f"{choice.image}{_AGAIN}")
+        return ok("image", "a developer image is mounted")
+    if choice.image is None:
+        return note("image", f"no developer image is mounted; {choice.name} mounts one by itself")
+    return missing("image", NoDeveloperImageError.what, f"{choice.image}{_AGAIN}")
 
 
 def _condition(spec: IosSpec, transport: Transport) -> Iterator[Finding]:

@@ -136,5 +136,7 @@ def _answer(found: Usbmuxd) -> Finding:
     if found.problem is None:
         count = len(found.listed)
         return ok("usbmuxd", f"{found.address}, {'1 device' if count == 1 else f'{count} devices'}")
-    words = str(found.problem)
-    return (missing if found.needed else note)("usbmuxd", words)
+    advice = found.problem.advice if isinstance(found.problem, IosError) else ""
+    words = str(found.problem).removeprefix("usbmuxd: ").removesuffix(f"; {advice}")
+    mend = f"{advice}, then run harness doctor again" if advice else None
+    return (missing if found.needed else note)("usbmuxd", words, mend)

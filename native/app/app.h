@@ -1,5 +1,5 @@
-// The whole interface between the app's core and the shell of a platform (UIKit's in native/ios, the emulated phones' in
-// emulated/ios/app). The shell fills an AppShell and calls app_run() on a thread of its own.
+// The whole interface between the app's core and the shell of a platform (UIKit's in native/ios, the emulated phones'
+// in emulated/ios/app). The shell fills an AppShell and calls app_run() on a thread of its own.
 
 #ifndef DELEGATE_BENCH_APP_APP_H_
 #define DELEGATE_BENCH_APP_APP_H_
@@ -25,10 +25,11 @@ typedef struct {
   const char *system_name, *system_version, *machine;  // NULL: what uname() says
   const char *metal_device;                            // NULL: there is none
   bool emulated;
-  // Both are called on threads of the core. `state` must not wait for a job's end, `tell` not for a person: "what the app
-  // does now" is for a label.
+  // Called on threads of the core, with any of them NULL left out. How the phone is now; what the app does now, for a
+  // label; which stage of delegate_bench a job enters, on the job's own thread (for emulated faults).
   void (*state)(void *context, AppState *state);
   void (*tell)(void *context, const char *words);
+  void (*entered)(void *context, const char *stage);
 } AppShell;
 
 // Exit codes of a start with --once beside those of delegate_bench (native/README.md).
@@ -37,8 +38,5 @@ enum { APP_BAD_JOB = 65, APP_CANNOT_WRITE = 73, APP_OTHER_JOB = 75 };
 // With `--once ID` among the words: does the job ID and returns the exit code for the process. Otherwise works through
 // jobs for as long as the process lives. Ends the process itself when a job crashes, hangs or takes too much memory.
 int app_run(const AppShell *shell, int count, char **words);
-
-// The name of the running job's stage (native/README.md); NULL between jobs.
-const char *app_stage(void);
 
 #endif  // DELEGATE_BENCH_APP_APP_H_

@@ -42,7 +42,7 @@ static Prepared prepared;
 static double started_us;
 static atomic_llong highest_footprint;
 
-const char *app_stage(void) { return atomic_load(&phase) == IDLE ? NULL : kStages[facts.stage]; }
+static void pass_on(Stage stage) { report->shell->entered(report->shell->context, kStages[stage]); }
 
 static void put_text(int file, const char *text) { (void)!write(file, text, strlen(text)); }
 
@@ -243,6 +243,12 @@ static void restore_output(const int saved[2]) {
   }
 }
 
+static void close_watch(void) {
+  close(wake_pipe[0]);
+  close(wake_pipe[1]);
+  free(prepared.app_start);
+}
+
 static bool start_watch(const Run *run) {
   initial = *run;
   started_us = now_us();
@@ -252,38 +258,43 @@ static bool start_watch(const Run *run) {
   atomic_store(&phase, RUNNING);
   if (pthread_create(&watcher, NULL, watch, NULL) == 0) return true;
   atomic_store(&phase, IDLE);
+  close_watch();
   return false;
 }
 
 // After it nobody but the caller writes about the run.
 static void stop_watch(void) {
   int expected = RUNNING;
-  while (!atomic_compare_exchange_strong(&phase, &expected, IDLE)) pause();  // the process is being ended
+  if (!atomic_compare_exchange_strong(&phase, &expected, IDLE)) {
+    for (;;) pause();  // the process is being ended
+  }
   (void)!write(wake_pipe[1], "", 1);
   pthread_join(watcher, NULL);
-  close(wake_pipe[0]);
-  close(wake_pipe[1]);
-  free(prepared.app_start);
+  close_watch();
 }
 
-// Performs a run and writes its record; the report's exit code is the run's. False: it could not be begun, and `error`
+static bool cannot(AppError *error, const char *what) {
+  *error = (AppError){.kind = kKinds[KIND_OUTPUT].name};
+  snprintf(error->message, sizeof error->message, "%s: %s", what, strerror(errno));
+  report->exit_code = kKinds[KIND_OUTPUT].exit_code;
+  return false;
+}
+
+// Performs a run and writes its record; the report's exit code is the run's. False: there is no record, and `error`
 // says why. Does not return from a run that crashes or oversteps its limits.
 bool run_guarded(Report *of, Run *run, AppError *error) {
-  int log = prepare_output(run->options->out);
-  *error = (AppError){.kind = kKinds[KIND_OUTPUT].name};
-  snprintf(error->message, sizeof error->message, "%s cannot be written: %s", of->folder, strerror(errno));
-  of->exit_code = kKinds[KIND_OUTPUT].exit_code;
-  if (log < 0) return false;
   report = of;
+  int log = prepare_output(run->options->out);
+  if (log < 0) return cannot(error, "the job's folder cannot be written");
   facts = no_facts();
   run->facts = &facts;
+  run->entered = of->shell->entered == NULL ? NULL : pass_on;
   prepare();
   int saved[2];
   swap_output(log, saved);
   if (!start_watch(run)) {
     restore_output(saved);
-    snprintf(error->message, sizeof error->message, "the run cannot be watched: %s", strerror(errno));
-    return false;
+    return cannot(error, "the run cannot be watched");
   }
   Error failure;
   bool good = perform(run, &failure);
@@ -292,7 +303,7 @@ bool run_guarded(Report *of, Run *run, AppError *error) {
   // The system keeps one peak per process; that of a later run is what the watch saw.
   int64_t seen = atomic_load(&highest_footprint);
   if (of->jobs_before > 0 || facts.peak_rss < 0) facts.peak_rss = seen > facts.rss_end ? seen : facts.rss_end;
-  if (!write_result(run, good ? NULL : &failure)) return false;
+  if (!write_result(run, good ? NULL : &failure)) return cannot(error, "result.json cannot be written");
   of->exit_code = good ? 0 : kKinds[failure.kind].exit_code;
   return true;
 }

@@ -40,7 +40,9 @@ static bool is_variable(const char *name) {
                                                                                  "0123456789_")] == 0;
 }
 
-static const char *text_of(const Value *value) { return value != NULL && value->type == JSON_STRING ? value->text : NULL; }
+static const char *text_of(const Value *value) {
+  return value != NULL && value->type == JSON_STRING ? value->text : NULL;
+}
 
 static const char *read_words(const Value *list, Request *request) {
   if (list == NULL || list->type != JSON_ARRAY) return "`arguments` is not a list";

@@ -10,7 +10,7 @@ import pytest
 from harness.devices.ios import errors
 from harness.devices.ios.facts import facts_of
 from harness.devices.ios.routes import INSTALL, choose
-from harness.devices.ios.routes.choose import GO_IOS, PYMOBILEDEVICE3
+from harness.devices.ios.routes.choice import GO_IOS, PYMOBILEDEVICE3
 from harness.devices.ios.state import app_state, battery_state
 from harness.devices.ios.transport import Lockdown
 from harness.lab.spec import IosSpec, Launcher

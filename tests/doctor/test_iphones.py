@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import socket
 import stat
@@ -174,6 +175,7 @@ def test_no_usbmuxd_answers(doctor: Doctor) -> None:
     assert said.code == 1
     assert f"no usbmuxd answers at 127.0.0.1:{port}" in said.words("usbmuxd", "MISSING")
     assert said.words("attached", "MISSING") == "its usbmuxd does not answer, see above"
+    assert "apt-get install usbmuxd" in " ".join(said.out.rpartition("What mends it:")[2].split())
     optional = doctor([f'kind: ios, udid: "*", usbmuxd: "127.0.0.1:{port}"', "name: box, kind: local"])
     assert (optional.code, bool(optional.words("usbmuxd", "note"))) == (0, True)
 
@@ -188,7 +190,8 @@ def test_tidevice_is_not_installed(lab: IosLab, doctor: Doctor, monkeypatch: pyt
 
 
 def test_ios_17_without_a_launcher(lab: IosLab, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.devices.ios.routes.choose.find_spec", lambda name: None)
+    module = importlib.import_module("harness.devices.ios.routes.choice")
+    monkeypatch.setattr(module, "find_spec", lambda name: None)  # whatever this Python has
     phone = lab.add("iphone-14")
     said = doctor([entry(lab, phone)])
     assert said.code == 1

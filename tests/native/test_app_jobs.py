@@ -111,11 +111,13 @@ def test_jobs_in_one_process_share_nothing(
     face, small = models / "float/blazeface_mlkit_v1.tflite", models / "odd/delegate_compatibility_test.tflite"
     inputs = {model: bench.inputs(model) for model in (face, small)}
     alone = {}
-    for model, arguments in ((face, ()), (small, ("--accelerator", "gpu"))):
+    on_gpu = ("--accelerator", "gpu")
+    queue: list[tuple[Path, tuple[str, ...]]] = [(face, ()), (small, on_gpu), (face, ())]
+    for model, arguments in queue[:2]:
         bench_job(phone_app, ONE, model, inputs[model], *arguments, **(gpu if arguments else {}))
         alone[model] = [entry["crc32"] for entry in ok(phone_app.once(ONE), ONE)["outputs"]]
     with phone_app.opened() as process:
-        for number, (model, arguments) in enumerate([(face, ()), (small, ("--accelerator", "gpu")), (face, ())]):
+        for number, (model, arguments) in enumerate(queue):
             identity = job_id(10 + number)
             bench_job(phone_app, identity, model, inputs[model], *arguments, **(gpu if arguments else {}))
             app = phone_app.wait_for(identity, process)

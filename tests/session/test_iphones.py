@@ -71,8 +71,8 @@ def test_one_command_measures_this_machine_two_android_phones_and_two_iphones(
     old, new = iphones.add("iphone-13", tls=True), iphones.add("iphone-17", tls=True)
     text = "version: 1\ndevices:\n  - {name: box, kind: local, env: {VK_ICD_FILENAMES: %s}}\n"
     text %= swiftshader()["VK_ICD_FILENAMES"]
-    for phone in android:
-        text += f'  - {{name: {phone.description.name}, kind: android, serial: "{phone.serial}", '
+    for one in android:
+        text += f'  - {{name: {one.description.name}, kind: android, serial: "{one.serial}", '
         text += f'adb_server: "127.0.0.1:{phones.server_port}", machine: "{machine_name()}"}}\n'
     text += entry("iphone-13", old) + entry("iphone-17", new, launcher=TOOL, rsd=rsd(new))
     lab.write("devices.yaml", text)

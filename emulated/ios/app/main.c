@@ -1,4 +1,4 @@
-// The app on an emulated iPhone: the app's core with a shell that asks files and variables what UIKit's asks the system.
+// The app on an emulated iPhone: the app's core, with a shell that asks a file and variables what UIKit's asks iOS.
 //
 // HOME is the container. Its harness-state.json says how the phone is, whenever it is asked:
 //   {"thermal_state": "nominal", "low_power_mode": false, "battery_level": 0.8, "charging": true,
@@ -10,8 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +41,9 @@ static int flag_of(const Value *value) {
   return known ? value->type == JSON_TRUE : -1;
 }
 
-static char *copy_of(const Value *value) { return value && value->type == JSON_STRING ? strdup(value->text) : NULL; }
+static char *copy_of(const Value *value) {
+  return value != NULL && value->type == JSON_STRING ? strdup(value->text) : NULL;
+}
 
 static void state_of(void *context, AppState *state) {
   (void)context;
@@ -62,10 +62,9 @@ static void tell(void *context, const char *words) {
   write_all(own_output, "\n", 1);
 }
 
-static void *strike(void *unused) {
-  for (const char *stage = NULL; stage == NULL || strcmp(stage, fault.stage) != 0; stage = app_stage()) poll(NULL, 0, 1);
-  kill(getpid(), fault.signal);
-  return unused;
+static void entered(void *context, const char *stage) {
+  (void)context;
+  if (fault.stage != NULL && strcmp(stage, fault.stage) == 0) raise(fault.signal);
 }
 
 static void prepare_fault(const Value *said) {
@@ -73,12 +72,7 @@ static void prepare_fault(const Value *said) {
   if (number == NULL || number->type != JSON_NUMBER) return;
   fault.signal = (int)number->number;
   fault.stage = copy_of(member(said, "stage"));
-  if (fault.stage == NULL || strcmp(fault.stage, "launch") == 0) {
-    raise(fault.signal);
-    return;
-  }
-  pthread_t thread;
-  if (pthread_create(&thread, NULL, strike, NULL) == 0) pthread_detach(thread);
+  entered(NULL, "launch");
 }
 
 static const char *variable(const char *name, const char *otherwise) {
@@ -113,7 +107,8 @@ int main(int count, char **words) {
                     .metal_device = copy_of(member(said, "metal_device")),
                     .emulated = true,
                     .state = state_of,
-                    .tell = tell};
+                    .tell = tell,
+                    .entered = entered};
   prepare_fault(member(said, "fault"));
   return app_run(&shell, count, words);
 }

@@ -1,7 +1,8 @@
 """NSKeyedArchiver, as far as messages of instruments need it: values to binary property lists and back.
 
-An archive is a property list `{"$archiver", "$version", "$objects": [...], "$top": {"root": UID}}`. Everything in `$objects`
-but numbers, strings and data is a dictionary with a `$class`, and whatever it holds is a UID: a place in `$objects`.
+An archive is a property list `{"$archiver", "$version", "$objects": [...], "$top": {"root": UID}}`. Numbers, strings
+and data are in `$objects` as they are. Everything else is a dictionary with a `$class`; what it holds are UIDs: places
+in `$objects`.
 """
 
 from __future__ import annotations
@@ -52,10 +53,11 @@ class Instance:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def archive(value: Any) -> bytes:
+def archive(value: object) -> bytes:
     """A binary archive of a value.
 
-    Takes None (nil), bool, int, float, str, bytes, aware datetimes, UUIDs, dict, list, tuple, set, `Null`, `Error`, `Instance`.
+    Takes None (nil), bool, int, float, str, bytes, dict, list, tuple, set, aware datetimes, UUIDs, `Null`, `Error` and
+    `Instance`.
 
     Raises:
         ArchiveError: There is another type in it.
@@ -66,7 +68,7 @@ def archive(value: Any) -> bytes:
     return plistlib.dumps(top, fmt=plistlib.FMT_BINARY)
 
 
-def unarchive(data: bytes) -> Any:
+def unarchive(data: bytes) -> object:
     """The value in an archive; objects of classes that nobody knows here are `Instance`s.
 
     Raises:
@@ -88,7 +90,7 @@ class _Writer:
         self.objects: list[Any] = ["$null"]
         self._classes: dict[str, UID] = {}
 
-    def add(self, value: Any) -> UID:
+    def add(self, value: object) -> UID:
         if value is None:
             return _NIL
         if isinstance(value, (bool, int, float, str, bytes)):
@@ -97,11 +99,11 @@ class _Writer:
         self.objects[place.data] = self._record(value)
         return place
 
-    def _append(self, value: Any) -> UID:
+    def _append(self, value: object) -> UID:
         self.objects.append(value)
         return UID(len(self.objects) - 1)
 
-    def _record(self, value: Any) -> dict[str, Any]:
+    def _record(self, value: object) -> dict[str, Any]:
         if isinstance(value, Mapping):
             keys = [self.add(key) for key in value]
             return self._of("NSDictionary", {"NS.keys": keys, "NS.objects": self._all(list(value.values()))})
@@ -116,8 +118,8 @@ class _Writer:
         if isinstance(value, Null):
             return self._of("NSNull", {})
         if isinstance(value, Error):
-            fields = {"NSDomain": value.domain, "NSUserInfo": value.details}
-            return self._of("NSError", {"NSCode": value.code, **{k: self.add(v) for k, v in fields.items()}})
+            place = {"NSDomain": self.add(value.domain), "NSUserInfo": self.add(value.details)}
+            return self._of("NSError", {"NSCode": value.code, **place})
         if isinstance(value, Instance):
             inline = (bool, int, float, bytes)
             fields = {k: v if isinstance(v, inline) else self.add(v) for k, v in value.fields.items()}
@@ -137,7 +139,7 @@ class _Reader:
     def __init__(self, objects: Sequence[Any]) -> None:
         self._objects = objects
 
-    def at(self, place: UID, depth: int) -> Any:
+    def at(self, place: UID, depth: int) -> object:
         if depth > _DEEPEST:
             raise ArchiveError("this archive refers to itself, or is nested too deeply")
         if place == _NIL:
@@ -156,7 +158,7 @@ class _Reader:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ArchiveError(f"this {name} is damaged: {error!r}") from error
 
-    def _field(self, value: Any, depth: int) -> Any:
+    def _field(self, value: object, depth: int) -> object:
         if isinstance(value, UID):
             return self.at(value, depth + 1)
         if isinstance(value, list):

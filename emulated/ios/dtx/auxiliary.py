@@ -12,7 +12,13 @@ _HEADER = struct.Struct("<QQ")
 _TAG = struct.Struct("<I")
 _MAGIC = 0x1F0
 _STRING, _ARCHIVE, _NULL = 1, 2, 10
-_NUMBERS = {3: struct.Struct("<i"), 4: struct.Struct("<q"), 5: struct.Struct("<i"), 6: struct.Struct("<q"), 9: struct.Struct("<d")}
+_NUMBERS = {
+    3: struct.Struct("<i"),
+    4: struct.Struct("<q"),
+    5: struct.Struct("<i"),
+    6: struct.Struct("<q"),
+    9: struct.Struct("<d"),
+}
 
 
 class Int32(int):

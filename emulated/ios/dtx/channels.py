@@ -51,7 +51,7 @@ class Link:
         faults: Faults,
         services: Mapping[str, Callable[[Link, int], Service]],
     ) -> None:
-        """`services`: what a channel may be opened to, by its name; made anew for each, with the number of the channel."""
+        """`services`: what a channel may be opened to, by its name; made anew for each, with the channel's number."""
         self._connection = connection
         self._faults = faults
         self._services = services
@@ -61,7 +61,12 @@ class Link:
         self.capabilities: Mapping[str, int] = {}
 
     async def run(self) -> None:
-        """Serve until the connection ends, whoever ends it."""
+        """Serve until the client says what is not DTX; the caller closes the connection.
+
+        Raises:
+            EOFError: The client is gone, or the connection was cut.
+            ConnectionError: The client is gone.
+        """
         reader = Reader(self._connection.exactly)
         own = {"com.apple.private.DTXBlockCompression": 0, "com.apple.private.DTXConnection": 1}
         try:
@@ -70,14 +75,13 @@ class Link:
                 message = await reader.next()
                 if message.conversation == 0:
                     await self._handle(message)
-        except (EOFError, ConnectionError, FrameError):
+        except FrameError:
             pass
         finally:
             for service in self._channels.values():
                 await service.close()
-            self._connection.close()
 
-    async def tell(self, channel: int, selector: str, *arguments: Any) -> None:
+    async def tell(self, channel: int, selector: str, *arguments: object) -> None:
         """Call the client on one of the channels that it opened; no answer is wanted.
 
         Raises:
@@ -110,7 +114,7 @@ class Link:
     def _unanswered(self, message: Message) -> bool:
         return self._faults.dtx_unanswered is not None and unarchive(message.payload) == self._faults.dtx_unanswered
 
-    async def _call(self, message: Message) -> Any:
+    async def _call(self, message: Message) -> object:
         selector = unarchive(message.payload)
         arguments = unpack(message.auxiliary)
         if selector == self._faults.dtx_cut:
@@ -124,8 +128,8 @@ class Link:
             methods = self._channels[message.channel].methods
         else:
             raise CallError(_error(f"there is no channel {message.channel}"))
-        method = methods.get(selector)
-        if method is None or len(arguments) != selector.count(":"):
+        method = methods.get(selector) if isinstance(selector, str) else None
+        if method is None or len(arguments) != str(selector).count(":"):
             raise CallError(_error(f"Unable to invoke {selector!r} - it does not respond to the selector"))
         return await method(*arguments)
 

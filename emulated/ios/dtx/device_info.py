@@ -14,7 +14,10 @@ DEVICE_INFO = "com.apple.instruments.server.services.deviceinfo"
 APPLICATIONS = "com.apple.instruments.server.services.device.applictionListing"
 """The name is Apple's, with its spelling."""
 
-_SYSTEM = {1: ("launchd", "/sbin/launchd"), 2: ("SpringBoard", "/System/Library/CoreServices/SpringBoard.app/SpringBoard")}
+_SYSTEM = {
+    1: ("launchd", "/sbin/launchd"),
+    2: ("SpringBoard", "/System/Library/CoreServices/SpringBoard.app/SpringBoard"),
+}
 
 
 class DeviceInfo:

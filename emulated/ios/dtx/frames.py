@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from emulated.ios.dtx.archiver import archive
 from emulated.ios.dtx.auxiliary import pack
@@ -45,12 +44,12 @@ class Message:
     payload: bytes = b""
 
 
-def call(identifier: int, channel: int, selector: str, *arguments: Any) -> Message:
+def call(identifier: int, channel: int, selector: str, *arguments: object) -> Message:
     """A call that wants no answer."""
     return Message(CALL, identifier, channel, auxiliary=pack(arguments), payload=archive(selector))
 
 
-def answer(request: Message, kind: int, value: Any = None) -> Message:
+def answer(request: Message, kind: int, value: object = None) -> Message:
     """The answer to a request; `value` for `OBJECT` and `ERROR`."""
     payload = b"" if kind == DONE else archive(value)
     return Message(kind, request.identifier, request.channel, request.conversation + 1, payload=payload)

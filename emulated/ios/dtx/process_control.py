@@ -1,7 +1,7 @@
 """Process control: apps are started, watched and ended.
 
-Errors have the form that owners of iPhones have reported to tidevice (alibaba/tidevice issue 173): what failed, and below it
-the reason of FrontBoard, which starts apps.
+Errors have the form that owners of iPhones have reported to tidevice (alibaba/tidevice issue 173): what failed, and
+below it the reason of FrontBoard, which starts apps.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ class ProcessControl:
         if not self._phone.processes.alive(pid):
             raise CallError(Error("NSPOSIXErrorDomain", 3, {"NSLocalizedDescription": f"There is no process {pid}."}))
         if number not in signal.valid_signals():
-            raise CallError(Error("NSPOSIXErrorDomain", 22, {"NSLocalizedDescription": f"There is no signal {number}."}))
+            raise CallError(
+                Error("NSPOSIXErrorDomain", 22, {"NSLocalizedDescription": f"There is no signal {number}."})
+            )
         self._phone.processes.signal(pid, number)
 
     async def _running(self, bundle: str) -> int:
@@ -126,11 +128,15 @@ class ProcessControl:
 def _refusal(error: AppError) -> Error:
     code, name, words = _REASONS[error.trouble]
     words = words.format(bundle=error.bundle, words=error)
-    below = Error("FBSOpenApplicationErrorDomain", code, {"BSErrorCodeDescription": name, "NSLocalizedFailureReason": words})
+    below = Error(
+        "FBSOpenApplicationErrorDomain", code, {"BSErrorCodeDescription": name, "NSLocalizedFailureReason": words}
+    )
     details = {
         "NSLocalizedDescription": f"Request to launch {error.bundle} failed.",
-        "NSLocalizedFailureReason": f"The operation couldn’t be completed. {words} : Failed to launch process with bundle "
-        f"identifier '{error.bundle}'.",
+        "NSLocalizedFailureReason": (
+            f"The operation could not be completed. {words} : "
+            f"Failed to launch process with bundle identifier '{error.bundle}'."
+        ),
         "NSUnderlyingError": below,
     }
     return Error("com.apple.dt.deviceprocesscontrolservice", 2, details)

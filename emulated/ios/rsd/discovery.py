@@ -1,4 +1,4 @@
-"""The conversation of remote service discovery: a handshake, then the phone says what it is and which services it has."""
+"""The conversation of remote service discovery: an opening, then the phone says what it is and what services it has."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ _REQUESTS, _ANSWERS = 1, 3
 
 
 async def discover(phone: Phone, connection: Connection, ports: Mapping[str, int]) -> None:
-    """Serve one client until it goes.
+    """Serve one client until it goes; the caller closes the connection.
 
-    Three messages open a connection, in either order that clients have; each is answered alike. When all came, the phone
-    sends its handshake: as well to clients that introduce themselves first (which is read, and tells nothing needed here).
+    Three messages open a connection, in any order: clients differ. Each is answered alike. When all came, the phone
+    sends its handshake. Some clients send theirs too; nothing in it is needed here.
 
     Args:
+        phone: who is asked.
+        connection: with the client.
         ports: service name -> TCP port.
+
+    Raises:
+        EOFError: The client is gone.
+        ConnectionError: So it is, in the middle.
     """
     http = Http2(connection)
     buffers: dict[int, bytearray] = {_REQUESTS: bytearray(), _ANSWERS: bytearray()}
@@ -41,10 +47,8 @@ async def discover(phone: Phone, connection: Connection, ports: Mapping[str, int
                 await http.send(piece.stream, xpc.message(opening[1], None if opening[1] else {}))
                 if not expected:
                     await http.send(_REQUESTS, xpc.message(xpc.DATA, handshake(phone, ports), number=1))
-    except (EOFError, ConnectionError, Http2Error, xpc.XpcError):
-        pass
-    finally:
-        connection.close()
+    except (Http2Error, xpc.XpcError):
+        pass  # whoever that is, the caller closes
 
 
 def _messages(buffer: bytearray) -> list[int]:

@@ -14,11 +14,13 @@ from emulated.ios.connection import Connection
 from emulated.ios.dtx import instruments
 from emulated.ios.phone import Handler, Phone
 from emulated.ios.rsd.discovery import discover
+from emulated.ios.services.table import SERVICES
 
 _HOST = "127.0.0.1"
 _HOST6 = "::1"
 _INSTRUMENTS = "com.apple.instruments.dtservicehub"
 _LOCKDOWN = "com.apple.mobile.lockdown.remote"
+_SHIM = ".shim.remote"
 _DISCOVERY = "remote service discovery"
 
 
@@ -33,7 +35,7 @@ class RsdFront:
         """`handlers`: services of lockdownd by their names, without those of developers."""
         self._phone = phone
         self._handlers = {
-            name if name.startswith(_LOCKDOWN) else f"{name}.shim.remote": handler for name, handler in handlers.items()
+            name if name.startswith(_LOCKDOWN) else name + _SHIM: handler for name, handler in handlers.items()
         }
         self._servers: list[asyncio.AbstractServer] = []
         self._ports: dict[str, int] = {}  # of the first start; later ones take them again
@@ -65,22 +67,23 @@ class RsdFront:
         with contextlib.suppress(OSError):
             self._servers.append(await asyncio.start_server(accept, _HOST6, self._ports[name]))
 
-    async def _accept(
-        self, name: str, handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, name: str, handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: streams complain about one of theirs that is cancelled.
+        task = asyncio.ensure_future(self._attend(name, handler, Connection(reader, writer, name)))
         self._tasks.add(task)
-        connection = Connection(reader, writer, name)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attend(self, name: str, handler: Handler, connection: Connection) -> None:
         try:
             if self._phone.faults.no_tunnel:
                 connection.abort()
             else:
                 await self._phone.serve(connection, name, handler)
+            await connection.closed()
         except asyncio.CancelledError:
             connection.abort()
-        finally:
-            self._tasks.discard(task)
+            await connection.closed()
+            raise
 
     async def _discovery(self, phone: Phone, connection: Connection) -> None:
         hidden = {_DISCOVERY} if _developer(phone) else {_DISCOVERY, _INSTRUMENTS}
@@ -103,7 +106,8 @@ async def _checked_in(name: str, handler: Handler, phone: Phone, connection: Con
     if request is None or request.get("Request") != "RSDCheckin":
         return
     await connection.write_plist({"Request": "RSDCheckin"})
-    if phone.locked and not name.startswith(_LOCKDOWN):
+    service = SERVICES.get(name.removesuffix(_SHIM))
+    if phone.locked and service is not None and service.needs_unlock:
         await connection.write_plist({"Request": "StartService", "Error": "PasswordProtected"})
         return
     await connection.write_plist({"Request": "StartService"})

@@ -1,7 +1,8 @@
 """HTTP/2 as RemoteXPC uses it: two streams that carry bytes, no headers to speak of.
 
-Only frames that clients of remote service discovery send and need: SETTINGS, HEADERS, DATA, WINDOW_UPDATE, PING, GOAWAY,
-RST_STREAM (RFC 9113). What is sent here is far below the smallest window that a client may have, so none is counted.
+Only frames that clients of remote service discovery send and need: SETTINGS, HEADERS, DATA, WINDOW_UPDATE, PING,
+GOAWAY, RST_STREAM (RFC 9113). What is sent here is far below the smallest window that a client may have, so none is
+counted.
 """
 
 from __future__ import annotations

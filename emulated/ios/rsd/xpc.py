@@ -1,7 +1,7 @@
 """RemoteXPC messages, as far as remote service discovery needs them: written in full, read without their content.
 
-Everything is little-endian: a wrapper (magic, flags, size of the body, number), and in it a body (magic, version) with one
-object. An object is a type and its value, padded to four bytes.
+Everything is little-endian: a wrapper (magic, flags, size of the body, number), and in it a body (magic, version) with
+one object. An object is a type and its value, padded to four bytes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from harness.devices.ios.errors import (
 )
 from harness.environment import inherited
 
-_START_SECONDS = 30.0  # to start a Python on a busy computer, on top of the first call's time
+_START_SECONDS = 60.0  # for Python and tidevice on a busy computer; half a second is usual
 _GRACE = 1.0  # for an answer that says what timed out
 _DEATH_SECONDS = 10.0
 _CHUNK = 1 << 16
@@ -55,6 +55,7 @@ class Child:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._home: Path | None = None
+        self._said: IO[bytes] | None = None  # its error messages
         self._number = 0
         self._rest = b""
         self._cancelled = False
@@ -71,7 +72,7 @@ class Child:
         assert self._home is not None
         return self._home
 
-    def call(self, name: str, seconds: float, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+    def call(self, name: str, seconds: float, /, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         """Have it do a call, and wait for the answer: `seconds`, and a second more for it to say what timed out.
 
         Args:
@@ -82,7 +83,6 @@ class Child:
         Raises:
             IosError: as the process says; or it did not answer in time and was killed, or it died.
         """
-        spare = _GRACE if self._process is not None else _START_SECONDS
         self._start()
         process = self._process
         assert process is not None
@@ -92,15 +92,12 @@ class Child:
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            answer = json.loads(self._line(process, name, seconds + spare))
+            answer = self._answer(process, name, seconds + _GRACE)
         except OSError as error:
             raise self._died(name) from error
         except ValueError as error:
             self.kill()
             raise self._subject.error(IosProtocolError, call=name, said=str(error)) from error
-        if answer.get("id") != self._number:
-            self.kill()
-            raise self._subject.error(IosProtocolError, call=name, said="an answer to another question")
         if "error" not in answer:
             return answer["value"]
         if answer["error"] == "protocol" and answer.get("log"):
@@ -126,6 +123,9 @@ class Child:
                 if stream is not None:
                     with contextlib.suppress(OSError):
                         stream.close()
+        if self._said is not None:
+            self._said.close()
+        self._said = None
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
         self._home = None
@@ -140,7 +140,10 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             return
         self.kill()
-        home = Path(tempfile.mkdtemp(prefix="harness-ios-"))  # mode 0700
+        try:
+            home = Path(tempfile.mkdtemp(prefix="harness-ios-"))  # mode 0700
+        except OSError as error:
+            raise self._subject.error(ToolError, "no folder can be made for tidevice", said=str(error)) from error
         environ = inherited()
         path = environ.get("PYTHONPATH")
         environ |= {"PYTHONPATH": os.pathsep.join([str(_ROOT), path] if path else [str(_ROOT)])}
@@ -151,18 +154,27 @@ class Child:
                 raise self._subject.error(CancelledError)
             self._home = home
             try:
-                with (home / "stderr").open("wb") as log:
-                    self._process = subprocess.Popen(
-                        command,
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=log,
-                        cwd=home,
-                        env=environ,
-                        start_new_session=True,
-                    )
+                self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._said,
+                    cwd=home,
+                    env=environ,
+                    start_new_session=True,
+                )
             except OSError as error:
                 raise self._subject.error(ToolError, "Python cannot be started", said=str(error)) from error
+        self._number = 0
+        self._answer(self._process, "start", _START_SECONDS)
+
+    def _answer(self, process: subprocess.Popen[bytes], name: str, seconds: float) -> dict[str, Any]:
+        """The answer to the last question; one to a question whose asker was interrupted is passed over."""
+        while True:
+            answer: dict[str, Any] = json.loads(self._line(process, name, seconds))
+            if answer["id"] == self._number:
+                return answer
 
     def _line(self, process: subprocess.Popen[bytes], name: str, seconds: float) -> bytes:
         end = self._clock.monotonic() + seconds
@@ -188,11 +200,14 @@ class Child:
 
     def _died(self, name: str) -> IosError:
         """The error for a process that ended in the middle of a call."""
-        said = ""
-        if self._home is not None:
-            with contextlib.suppress(OSError):
-                said = (self._home / "stderr").read_bytes()[-_SHOWN:].decode("utf-8", "replace").strip()
         process = self._process
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it has closed its end, and is about to end
+                process.wait(_GRACE)
+        said = ""
+        if self._said is not None:
+            self._said.seek(0)
+            said = self._said.read()[-_SHOWN:].decode("utf-8", "replace").strip()
         self.kill()
         code = process.returncode if process is not None else None
         what = f"the process that runs tidevice ended (exit code {code})"

@@ -38,6 +38,7 @@ _BLINK = 3.0  # a cable that blinks
 _RETURN = 60.0  # for a phone that was lost
 _PROBE = 90.0
 _PROBE_BY_HAND = 300.0  # for somebody to find the phone and open the app
+_TRIES = 3
 _STATE = 5.0
 _RECENT = 2.0  # the state after a job is the one before the next, if that follows at once
 _CLOSING = 5.0
@@ -211,14 +212,15 @@ class IosDevice:
         files = self._transport.files(wanted.bundle)
         store = self._stores.setdefault(wanted.bundle, Store(lambda: files, self._clock, self._subject))
         moved = 0
-        for again in (True, False):
+        for left in reversed(range(_TRIES)):
             moved += store.ensure(wanted.files, budget)
             ended = run.do(budget, self._recent_state, self._title(wanted.bundle))
             moved += fetch(self._subject, files, wanted, folder, limit=job.output_bytes, budget=budget)
             wrong = wrong_files(wanted, folder)
-            if not (again and wrong):
+            if not (wrong and left):
                 break
-            store.remove(wrong, _CALL)  # the app found another content than the file's name says
+            store.remove(wrong, _CALL)  # the app found another content than the file's name says, or nothing
+            store.forget()
         with contextlib.suppress(IosError):  # the output is here; what is left goes before the next job
             run.clean()
         return moved, ended

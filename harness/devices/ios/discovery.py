@@ -91,14 +91,14 @@ def find(specs: Sequence[DeviceSpec], clock: Clock, lister: Lister | None = None
         UsageError: tidevice is not installed, or an entry asks for what cannot be driven yet.
     """
     phones = [spec for spec in specs if isinstance(spec, IosSpec)]
-    for spec in phones:
-        if not _auto(spec):
-            tide_version.require(spec.origin)
-    problems = [problem for spec in phones if (problem := _not_yet(spec))]
+    for phone in phones:
+        if not _auto(phone):
+            tide_version.require(phone.origin)
+    problems = [problem for phone in phones if (problem := _not_yet(phone))]
     if problems:
         raise UsageError("\n".join(problems))
     muxes = _Muxes(clock, lister)
-    claimed = {spec.udid for spec in phones if not spec.wildcard and spec.udid}
+    claimed = {phone.udid for phone in phones if not phone.wildcard and phone.udid}
     notes: list[str] = []
     rows: list[tuple[DeviceSpec, list[_Unit] | None]] = []
     for spec in specs:

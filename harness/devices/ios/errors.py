@@ -20,6 +20,7 @@ class IosError(DeviceError):
         udid: as in devices.yaml; "" when the error is about a usbmuxd.
         call: what was asked for.
         said: the words of the device, of usbmuxd or of a tool, unabridged.
+        advice: what a person can do about it, which ends the message; "" if nothing is known.
     """
 
     default_class: ClassVar[ErrorClass] = ErrorClass.DEVICE
@@ -28,11 +29,14 @@ class IosError(DeviceError):
     todo: ClassVar[str] = ""
     """What a person can do about it."""
 
-    def __init__(self, message: str, *, device: str, udid: str = "", call: str = "", said: str = "") -> None:
+    def __init__(
+        self, message: str, *, device: str, udid: str = "", call: str = "", said: str = "", advice: str = ""
+    ) -> None:
         super().__init__(message, device=device, error_class=self.default_class)
         self.udid = udid
         self.call = call
         self.said = said
+        self.advice = advice
 
 
 class GoneError(IosError):
@@ -189,5 +193,10 @@ class Subject:
         message = ": ".join(part for part in (self.device, what or kind.what, " ".join(shown.split())) if part)
         advice = todo or kind.todo
         return kind(
-            f"{message}; {advice}" if advice else message, device=self.device, udid=self.udid, call=call, said=said
+            f"{message}; {advice}" if advice else message,
+            device=self.device,
+            udid=self.udid,
+            call=call,
+            said=said,
+            advice=advice,
         )

@@ -1,7 +1,9 @@
 """The process in which tidevice runs: `python -m harness.devices.ios.phone_child HOME UDID USBMUXD`.
 
 One line of JSON comes in for each call, `{"id", "call", "seconds", "arguments"}`, and one goes out for it,
-`{"id", "value"}` or `{"id", "error", "said", "log"}`. File contents go through files that both processes can read.
+`{"id", "value"}` or `{"id", "error", "said", "log"}`; one with the id 0 comes first, and says that it is ready. File
+contents go through files that both processes can read.
+
 tidevice keeps a copy of the private key of this computer in its home folder: HOME is a folder that nobody else may
 enter, and is gone when this process ends.
 """
@@ -57,6 +59,7 @@ def _serve(udid: str, address: str, replies: IO[str]) -> int:
 
     logging.getLogger("tidevice").handlers = [log]
     calls = Calls(udid, address)
+    _send(replies, {"id": 0, "value": "ready"})
     for line in sys.stdin:
         request = json.loads(line)
         log.lines.clear()
@@ -68,9 +71,13 @@ def _serve(udid: str, address: str, replies: IO[str]) -> int:
             answer["log"] = list(log.lines)
             if answer["error"] == "protocol":
                 traceback.print_exc()
-        replies.write(json.dumps(answer) + "\n")
-        replies.flush()
+        _send(replies, answer)
     return 0
+
+
+def _send(replies: IO[str], answer: dict[str, Any]) -> None:
+    replies.write(json.dumps(answer) + "\n")
+    replies.flush()
 
 
 if __name__ == "__main__":

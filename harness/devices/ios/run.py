@@ -13,17 +13,20 @@ from harness.devices.budget import Budget
 from harness.devices.ios.errors import (
     AppMissingError,
     CancelledError,
+    DeveloperModeOffError,
     GoneError,
     IosError,
+    IosProtocolError,
     IosTimeoutError,
     LockedError,
+    NoDeveloperImageError,
+    RefusedError,
     ToolError,
     UsbmuxdDownError,
 )
 from harness.devices.ios.job import AppJob
 from harness.devices.ios.routes import Handle, Route
 from harness.devices.ios.transport import Transport
-from harness.plan.cell import ErrorClass
 
 _CALL = 15.0  # seconds for one question to the phone
 _LAUNCH = 60.0  # tools make their tunnel anew for each call
@@ -158,7 +161,7 @@ class Run:
                 return True, False
             if self._lost is None and now - looked >= self._route.look_seconds:
                 looked = now
-                if self._ask(self._ended) and not self._ask(self._done_soon):
+                if self._ended() and not self._ask(self._done_soon):
                     return False, self._gone()
             if self._lost is None and now - locked >= _LOCK_LOOK:
                 locked = now
@@ -182,7 +185,7 @@ class Run:
             if now - told >= _NAG:
                 told = now
                 self._tell(f"{self._transport.subject.device}: open {app} on it, and leave it open")
-            self._clock.wait(self._cancelled, _PAUSE)
+            self._clock.wait(self._cancelled, min(_PAUSE, max(_SHORTEST, _SHARE * (now - began))))
             self._check()
 
     def _ask(self, question: Callable[[], bool]) -> bool:
@@ -214,14 +217,17 @@ class Run:
         return True
 
     def _ended(self) -> bool:
-        """Whether its process has ended; no, if nobody can tell."""
+        """Whether its process has ended; no, if nobody can tell or the phone is away. Raises IosError."""
+        try:
+            return self._ask(self._not_alive)
+        except (NoDeveloperImageError, DeveloperModeOffError) as error:  # it was there when the app was started
+            todo = "unlock it, and mount its developer image again (docs/ios.md)"
+            raise self._error(GoneError, "was restarted while the job ran", todo) from error
+
+    def _not_alive(self) -> bool:
         try:
             return self._route.alive(self.handle, _CALL) is False
-        except _AWAY:
-            raise
-        except IosError as error:
-            if self._was_away and error.error_class is ErrorClass.CONFIG:  # no developer image any more, say
-                raise self._error(GoneError, "was restarted while the job ran") from error
+        except (RefusedError, IosProtocolError):
             return False
 
     def _unlocked(self) -> bool:

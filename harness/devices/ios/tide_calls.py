@@ -103,6 +103,10 @@ class Calls:
             "battery": _battery(battery),
         }
 
+    def domain(self, name: str) -> dict[str, Any]:
+        """All values of a domain of lockdown that JSON has a type for; "" is the main one."""
+        return _plain(self._device.ask("", name) or {})
+
     def battery(self) -> dict[str, Any]:
         """Charge in percent, whether it charges, and temperature in degrees Celsius, where they are known."""
         found = _battery(self._device.ask("", _BATTERY) or {})
@@ -229,6 +233,12 @@ class Calls:
 def _once(name: str, arguments: Mapping[str, Any]) -> bool:
     """Whether a call must not be done again on a new connection: it starts an app, or goes on with a file."""
     return name == "launch" or arguments.get("offset", 0) > 0
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: one for key, one in value.items() if isinstance(one, (str, int, float, bool))} | {
+        key: _plain(one) for key, one in value.items() if isinstance(one, dict)
+    }
 
 
 def _battery(facts: Mapping[str, Any]) -> dict[str, Any]:

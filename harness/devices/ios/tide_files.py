@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tidevice._proto import AFC, AFCMode, AFCStatus, LockdownService
 from tidevice._sync import Sync
@@ -125,7 +126,7 @@ class Documents:
         except NoFileError:
             return None
         with self._closing(handle):
-            data = self._take(handle, limit + 1, path)
+            data = b"".join(self._take(handle, limit + 1, path))
         if len(data) > limit:
             raise Refusal("refused", f"{path} holds more than {limit} bytes")
         Path(local).write_bytes(data)
@@ -174,20 +175,20 @@ class Documents:
             self._let_go()
             self._file = (path, self._open(path, AFCMode.O_RDONLY), 0)
         handle = self._continue(path, offset)
-        data = self._take(handle, count, path)
-        if len(data) < count:
-            self._let_go()
-            raise Refusal("refused", f"{path} ended after {offset + len(data)} of {total} bytes")
-        offset += count
+        end = offset + count
+        with Path(local).open("r+b" if offset else "wb") as target:
+            target.seek(offset)
+            for chunk in self._take(handle, count, path):
+                offset += target.write(chunk)
         self._file = (path, handle, offset)
+        if offset < end:
+            self._let_go()
+            raise Refusal("refused", f"{path} ended after {offset} of {total} bytes")
         if offset == total:
-            more = self._take(handle, 1, path)
+            more = list(self._take(handle, 1, path))
             self._let_go()
             if more:
                 raise Refusal("refused", f"{path} holds more than its {total} bytes")
-        with Path(local).open("r+b" if offset > count else "wb") as target:
-            target.seek(offset - count)
-            target.write(data)
         return offset
 
     def _create(self, path: str) -> int:
@@ -210,16 +211,17 @@ class Documents:
             raise Refusal("gone", f"the connection ended after {offset} bytes of {path}")
         return self._file[1]
 
-    def _take(self, handle: int, size: int, path: str) -> bytes:
+    def _take(self, handle: int, size: int, path: str) -> Iterator[bytes]:
         """Up to `size` bytes of an open file; fewer only at its end."""
-        data = bytearray()
-        while len(data) < size:
-            words = struct.pack("<QQ", handle, min(_CHUNK, size - len(data)))
+        while size > 0:
+            words = struct.pack("<QQ", handle, min(_CHUNK, size))
             chunk = self._do(AFC.OP_READ, words, path, fine={AFCStatus.ST_END_OF_DATA}).payload
             if not chunk:
                 break
-            data += chunk
-        return bytes(data)
+            if len(chunk) > size:
+                raise ValueError(f"{len(chunk)} bytes of {path} came, {size} were asked for")
+            size -= len(chunk)
+            yield chunk
 
     def _let_go(self) -> None:
         if self._file is not None:
@@ -230,7 +232,7 @@ class Documents:
         self._sync._request(AFC.OP_FILE_CLOSE, _U64.pack(handle))
 
     @contextlib.contextmanager
-    def _closing(self, handle: int) -> Any:  # noqa: ANN401
+    def _closing(self, handle: int) -> Iterator[None]:
         try:
             yield
         finally:
@@ -264,7 +266,7 @@ def _pairs(payload: bytes) -> dict[str, str]:
     return dict(zip(words[::2], words[1::2], strict=False))
 
 
-def _chunks(source: Any, count: int) -> Any:  # noqa: ANN401
+def _chunks(source: IO[bytes], count: int) -> Iterator[bytes]:
     while count > 0:
         chunk = source.read(min(_CHUNK, count))
         if not chunk:

@@ -137,6 +137,14 @@ class Transport:
         found = self.call("values", seconds)
         return Lockdown(udid=self.udid, **found)
 
+    def domain(self, name: str | None, seconds: float) -> Mapping[str, Any]:
+        """All values of a domain of lockdown, of the main one for None, but those that JSON has no type for.
+
+        They hold much that is personal: serial numbers, addresses, names. Raises IosError.
+        """
+        found: Mapping[str, Any] = self.call("domain", seconds, name=name or "")
+        return found
+
     def battery(self, seconds: float) -> Mapping[str, Any]:
         """`level` in percent, `charging`, `connected`, `temperature` in degrees Celsius; what is unknown is left out.
 
@@ -205,7 +213,7 @@ class Transport:
         """Let go of everything; nothing is left on this computer."""
         self.reset()
 
-    def call(self, name: str, seconds: float, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+    def call(self, name: str, seconds: float, /, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         """Have the child process do something, in turn; see `tide_calls`. Raises IosError."""
         with self._in_turn(name, seconds) as left:
             return self._child.call(name, left, **arguments)

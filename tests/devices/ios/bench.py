@@ -64,16 +64,20 @@ class Bench:
     def connect(self) -> Mapping[str, Any]:
         return self.device.connect(self.told.append)
 
-    def job(self, *, seconds: float = 0.0, model: str = "add", **keys: Any) -> Job:
-        """Add two tensors, again and again for `seconds`."""
-        files = [file("model.tflite", MODELS / "ops" / f"{model}.tflite")]
+    def job(self, *, seconds: float = 0.0, ballast: int = 0, **keys: Any) -> Job:
+        """Add two tensors, again and again for `seconds`; with one more file of so many bytes."""
+        files = [file("model.tflite", MODELS / "ops" / "add.tflite")]
         for number in range(2):
             path = self.folder / f"input{number}.bin"
             path.write_bytes(struct.pack(f"<{COUNT}f", *(float(index + number) for index in range(COUNT))))
             files.append(file(f"inputs/i{number}.bin", path))
         runs = ["--warmup", "0", "--runs", "3", "--min-seconds", str(seconds), "--max-seconds", "300"]
-        command = ["--model", JobPath("model.tflite"), "--accelerator", "cpu", *runs]
+        command: list[str | JobPath] = ["--model", JobPath("model.tflite"), "--accelerator", "cpu", *runs]
         command += ["--input", *(JobPath(one.name) for one in files[1:])]
+        if ballast:
+            path = self.folder / "ballast.bin"
+            path.write_bytes(bytes(ballast))
+            files.append(file("ballast.bin", path))
         return Job(secrets.token_hex(8), tuple(files), tuple(command), app="delegate_bench", **keys)
 
     def run(self, job: Job | None = None, *, deadline: float = 60.0) -> JobOutput:

@@ -76,7 +76,7 @@ def test_the_deadline_ends_the_app(bench: Bench) -> None:
 
 def test_an_app_that_crashes_says_so_itself(bench: Bench) -> None:
     bench.phone.app_fault = (11, "run")
-    output = bench.run()
+    output = bench.run(bench.job(seconds=60))
     assert output.exit_code == 30
     assert json.loads((output.folder / "app.json").read_bytes())["error"]["signal"] == 11
     bench.phone.app_fault = None
@@ -85,7 +85,7 @@ def test_an_app_that_crashes_says_so_itself(bench: Bench) -> None:
 
 def test_an_app_that_the_system_kills_is_no_fault_of_the_phone(bench: Bench) -> None:
     bench.phone.app_fault = (9, "run")
-    output = bench.run()
+    output = bench.run(bench.job(seconds=60))
     assert (output.exit_code, output.timed_out) == (1, False)
     assert "ended during the job" in output.stderr
     assert not (output.folder / "result.json").exists()

@@ -95,16 +95,17 @@ def test_excluded_phones_are_left_alone(lab: IosLab) -> None:
     assert lab.phones[1].opened == []
 
 
-def test_phones_that_cannot_be_used_are_named(lab: IosLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.devices.ios.discovery._SECONDS", 0.5)
-    untrusted, silent = lab.add("iphone-11"), lab.add("iphone-13")
+def test_phones_that_cannot_be_used_are_named(lab: IosLab) -> None:
+    untrusted, moved = lab.add("iphone-11"), lab.add("iphone-13")
     untrusted.paired = False
-    silent.faults.silent = {"lockdown"}
-    found = find([star(usbmuxd=lab.address)], CLOCK)
+    before = list_devices(lab.address, SECONDS, CLOCK)
+    moved.unplug()
+    moved.plug()
+    found = find([star(usbmuxd=lab.address)], CLOCK, lambda _: before)
     assert found.specs == ()
-    trust, answer, none = found.notes
+    trust, gone, none = found.notes
     assert trust.startswith(f"devices.yaml:7: {untrusted.udid} is left out: does not trust this computer; plug it in")
-    assert answer.startswith(f"devices.yaml:7: {silent.udid} is left out: did not answer in time")
+    assert gone.startswith(f"devices.yaml:7: {moved.udid} is left out: cannot be reached: it is no longer plugged in")
     assert none == "devices.yaml:7: no iPhone was found for udid '*': of 2 at usbmuxd none is left"
 
 
@@ -226,7 +227,7 @@ def test_what_a_usbmuxd_says(lab: IosLab) -> None:
         product_of(listed, lab.address, SECONDS, CLOCK)
     phone.faults.silent = {"lockdown"}
     with pytest.raises(IosTimeoutError):
-        product_of(listed_air, lab.address, 0.3, CLOCK)
+        product_of(listed_air, lab.address, 3.0, CLOCK)
     phone.faults.silent = set()
     lab.stop_usbmuxd()
     with pytest.raises(UsbmuxdDownError, match="house: no usbmuxd answers"):

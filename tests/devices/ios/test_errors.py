@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from emulated.ios.lab import IosLab
 from harness.devices.base import DeviceError
 from harness.devices.ios.errors import (
     KINDS,
@@ -48,6 +49,7 @@ def test_a_message_names_the_phone_what_happened_and_what_to_do() -> None:
         "values",
         "InvalidHostID\n again",
     )
+    assert str(error).endswith(f"; {error.advice}")
     assert isinstance(error, DeviceError)
     assert str(SUBJECT.error(RefusedError, "does not want to", todo="ask again")) == (
         "my-iphone: does not want to; ask again"
@@ -159,3 +161,38 @@ def test_what_is_no_usbmuxd(reply: bytes) -> None:
 def test_kinds_have_classes_of_their_own() -> None:
     assert len(set(KINDS.values())) == len(KINDS)
     assert (KINDS["gone"], KINDS["protocol"]) == (GoneError, IosProtocolError)
+
+
+def test_a_usbmuxd_that_hangs() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        pytest.raises(UsbmuxdDownError, match="no usbmuxd answers"),
+    ):
+        list_devices(f"127.0.0.1:{listener.getsockname()[1]}", 0.2, CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "kind"),
+    [
+        ("pair", (), "not_paired"),
+        ("handshake", (), "not_paired"),
+        ("delete_pair_record", (), "not_paired"),
+        ("mount_developer_image", (), "no_developer_image"),
+        ("enable_ios16_developer_mode", (), "developer_mode_off"),
+        ("app_install", ("https://example.com/app.ipa",), "refused"),
+    ],
+)
+def test_what_tidevice_would_do_by_itself_and_may_not(
+    lab: IosLab, method: str, arguments: tuple[str, ...], kind: str
+) -> None:
+    needs_tidevice()
+    from harness.devices.ios.tide_device import HarmlessDevice
+    from harness.devices.ios.tide_errors import Refusal
+
+    phone = lab.add("iphone-13")
+    phone.paired = phone.developer_mode = phone.image_mounted = False
+    device = HarmlessDevice(phone.udid, lab.address)
+    with pytest.raises(Refusal) as caught:
+        getattr(device, method)(*arguments)
+    assert caught.value.kind == kind
+    assert not phone.paired

@@ -149,7 +149,9 @@ def test_what_was_not_used_for_a_month_goes(bench: Bench) -> None:
 
 
 def test_room_is_made_by_what_was_unused_for_longest(bench: Bench) -> None:
-    oldest, older, recent = (bench.old(*row, 200_000) for row in (("a", 3 * DAY), ("b", 2 * DAY), ("c", 60.0)))
+    oldest, older, recent = (
+        bench.old(letter, age, 200_000) for letter, age in (("a", 3.0 * DAY), ("b", 2.0 * DAY), ("c", 60.0))
+    )
     bench.phone.free_bytes = MARGIN + len(MODEL) - 300_000
     model = bench.file(MODEL)
     bench.ensure(model)

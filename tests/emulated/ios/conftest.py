@@ -60,8 +60,10 @@ def tool(lab: IosLab, tmp_path: Path) -> Tool:
 def tide_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """tidevice in this process: its keys go to a home of the test; sockets that it leaves open are not our concern."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="ssl.PROTOCOL_TLS")
         warnings.filterwarnings("ignore", category=ResourceWarning)

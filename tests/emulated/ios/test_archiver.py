@@ -135,5 +135,10 @@ def test_damaged_arguments_are_refused(cut: int) -> None:
 
 
 def archived(objects: list[Any]) -> bytes:
-    top = {"$archiver": "NSKeyedArchiver", "$version": 100000, "$objects": ["$null", *objects], "$top": {"root": UID(1)}}
+    top = {
+        "$archiver": "NSKeyedArchiver",
+        "$version": 100000,
+        "$objects": ["$null", *objects],
+        "$top": {"root": UID(1)},
+    }
     return plistlib.dumps(top, fmt=plistlib.FMT_BINARY)

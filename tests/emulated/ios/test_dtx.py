@@ -125,14 +125,12 @@ def test_the_end_of_an_app_is_told_to_clients_that_can_hear_it(
 
 
 @pytest.mark.parametrize(
-    ("bundle", "locked", "code", "name"),
-    [("com.example.absent", False, 4, "NotFound"), (PROBE, True, 7, "Locked"), ("broken", False, 1, "Unspecified")],
+    ("bundle", "code", "name"),
+    [("com.example.absent", 4, "NotFound"), (PROBE, 7, "Locked"), ("broken", 1, "Unspecified")],
 )
-def test_an_app_that_cannot_start_says_why(
-    client: DtxClient, phone: Phone, bundle: str, locked: bool, code: int, name: str
-) -> None:
+def test_an_app_that_cannot_start_says_why(client: DtxClient, phone: Phone, bundle: str, code: int, name: str) -> None:
     phone.add_app("broken", Program(["/nonexistent/program"]))
-    phone.locked = locked
+    phone.locked = name == "Locked"
     error = client.launch(1, bundle)
     assert isinstance(error, Error)
     assert (error.domain, error.code) == ("com.apple.dt.deviceprocesscontrolservice", 2)

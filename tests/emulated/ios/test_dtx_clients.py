@@ -15,6 +15,7 @@ import pytest
 
 from emulated.ios.lab import IosLab
 from emulated.ios.phone import Phone
+from tests.emulated.conftest import until
 from tests.emulated.ios.dtx_client import LAUNCH, OUTPUT, PROBE, add_probe
 from tests.emulated.ios.launchers import Launcher
 from tests.ios_tools import needs_tidevice
@@ -42,6 +43,7 @@ def tidevice(lab: IosLab, phone: Phone) -> Iterator[Any]:
 @pytest.mark.parametrize("name", PHONES)
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_tidevice_starts_follows_and_ends_an_app(lab: IosLab, name: str, tls: bool) -> None:
+    needs_tidevice()
     from tidevice._instruments import Event
 
     phone = lab.add(name, tls=tls)
@@ -69,6 +71,7 @@ def test_tidevice_starts_follows_and_ends_an_app(lab: IosLab, name: str, tls: bo
 
 @pytest.mark.usefixtures("tide_home")
 def test_tidevice_says_why_an_app_does_not_start(lab: IosLab) -> None:
+    needs_tidevice()
     from tidevice.exceptions import ServiceError
 
     phone = lab.add("iphone-13")
@@ -77,7 +80,9 @@ def test_tidevice_says_why_an_app_does_not_start(lab: IosLab) -> None:
         with pytest.raises(ServiceError, match=r'(?s)app launch failed.*returned nil for "com.example.absent"'):
             instruments.app_launch("com.example.absent")
         phone.lock()
-        with pytest.raises(ServiceError, match=r"(?s)CODE:7 DOMAIN:FBSOpenApplicationErrorDomain.*could not be.*unlocked"):
+        with pytest.raises(
+            ServiceError, match=r"(?s)CODE:7 DOMAIN:FBSOpenApplicationErrorDomain.*could not be.*unlocked"
+        ):
             instruments.app_launch(PROBE)
 
 
@@ -87,17 +92,26 @@ def test_tidevice_loses_the_connection(lab: IosLab, fault: str) -> None:
     """A class that it does not know ends its reading thread: what the phone said is lost."""
     phone = lab.add("iphone-13")
     add_probe(phone)
+
+    def pull() -> None:
+        until(lambda: phone.processes.running(PROBE), 30)
+        phone.unplug()
+
+    puller = threading.Thread(target=pull, name="puller")
     with tidevice(lab, phone) as instruments:
         if fault == "unplug":
             phone.faults.dtx_unanswered = LAUNCH
-            timer = threading.Timer(0.2, phone.unplug)
-            timer.start()
+            puller.start()
         else:
             setattr(phone.faults, fault, LAUNCH)
+        # Its reading thread tells of the end only those calls that wait already; one that comes later waits 30 s for
+        # nothing. Here all wait from the beginning.
+        for number in range(50):
+            assert instruments._reply_queues[number].empty()
         with pytest.raises(ConnectionError, match="connection closed"):
             instruments.app_launch(PROBE)
-        if fault == "unplug":
-            timer.join()
+    if fault == "unplug":
+        puller.join(30)
 
 
 @pytest.mark.parametrize("name", ["iphone-8", "iphone-13"])
@@ -126,6 +140,7 @@ def test_go_ios_starts_and_ends_an_app(lab: IosLab, tmp_path: Path, name: str) -
     pid = phone.processes.running(PROBE)
     last = json.loads(said.stderr.splitlines()[-1])
     assert (said.returncode, last["msg"], last["pid"]) == (0, "Process launched", pid)
+    assert pid is not None
     (listed,) = json.loads(launcher("ps", "--apps", f"--udid={phone.udid}").stdout)
     assert (listed["Pid"], listed["Name"]) == (pid, "Probe")
     assert launcher("kill", f"--pid={pid}", f"--udid={phone.udid}").returncode == 0

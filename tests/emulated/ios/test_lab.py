@@ -264,7 +264,11 @@ def test_one_service_can_be_silent_from_the_beginning(lab: IosLab) -> None:
 # The end.
 
 
-def test_nothing_is_left_of_a_lab_that_was_busy(tmp_path: Path) -> None:
+def test_nothing_is_left_of_a_lab_that_was_busy(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = tmp_path_factory.mktemp("t")
+    monkeypatch.setattr("tempfile.tempdir", str(short))
     gc.collect()  # what other tests left for the collector
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     lab = IosLab(tmp_path / "lab")
@@ -288,6 +292,7 @@ def test_nothing_is_left_of_a_lab_that_was_busy(tmp_path: Path) -> None:
                 wire.exactly(1)
         wire.close()
     assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+    assert list(short.iterdir()) == []
     assert mentioning(str(tmp_path)) == []
 
 
@@ -306,9 +311,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv of util-linux")
-def test_nothing_outlives_a_lab_whose_process_is_killed(tmp_path: Path) -> None:
+def test_nothing_outlives_a_lab_whose_process_is_killed(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     argv = [sys.executable, "-c", KILLED, str(tmp_path / "lab")]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    environ = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("t"))}
+    done = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
     until(lambda: not alive(int(done.stdout)))
     until(lambda: mentioning(str(tmp_path)) == [])
@@ -374,11 +382,13 @@ def test_a_phone_of_ones_own_and_two_with_one_udid(lab: IosLab, tmp_path: Path, 
         lab.add("iphone-8", udid="0123")
 
 
-def test_the_command_writes_a_devices_file_and_ends_cleanly(tmp_path: Path, tool: Tool) -> None:
+def test_the_command_writes_a_devices_file_and_ends_cleanly(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    short = tmp_path_factory.mktemp("t")
     file = tmp_path / "devices.yaml"
     argv = [sys.executable, "-m", "emulated.ios", "--phones", "iphone-13,iphone-17,iphone-13", "--devices", str(file)]
-    (tmp_path / "t").mkdir()
-    environ = {**os.environ, "TMPDIR": str(tmp_path / "t"), "PYTHONWARNINGS": "error"}
+    environ = {**os.environ, "TMPDIR": str(short), "PYTHONWARNINGS": "error"}
     with subprocess.Popen(
         argv, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
@@ -399,8 +409,8 @@ def test_the_command_writes_a_devices_file_and_ends_cleanly(tmp_path: Path, tool
         child.send_signal(signal.SIGINT)
         assert child.communicate(timeout=20) == ("", "")
     assert child.returncode == 0
-    assert list((tmp_path / "t").iterdir()) == []
-    assert mentioning(str(tmp_path / "t")) == []
+    assert list((short).iterdir()) == []
+    assert mentioning(str(short)) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import plistlib
 import socket
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from emulated.ios.lab import IosLab
 from emulated.ios.phone import Phone
 from tests.emulated.ios.conftest import Tool
 from tests.emulated.ios.wire import LOCKDOWN, Wire
-from tests.ios_tools import needs_tidevice
+from tests.ios_tools import idevice, needs_tidevice
 
 
 def listed(lab: IosLab) -> list[tuple[str, str]]:
@@ -120,6 +121,22 @@ def test_what_it_does_not_understand_it_refuses(lab: IosLab) -> None:
         wire.socket.sendall(struct.pack("<IIII", 1 << 30, 1, 8, 1))
         with pytest.raises(EOFError):
             wire.exactly(1)
+
+
+def test_a_unix_socket_leads_there_too(lab: IosLab, tide_home: Path) -> None:
+    needs_tidevice()
+    from tidevice import Device, Usbmux
+
+    phone = lab.add("iphone-13")
+    environ = {**lab.environ, "USBMUXD_SOCKET_ADDRESS": f"UNIX:{lab.socket}"}
+    argv = [idevice("idevice_id"), "-l"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == [phone.udid]
+    assert Device(phone.udid, Usbmux(str(lab.socket))).product_version == "16.4"
+    lab.stop_usbmuxd()
+    assert not lab.socket.exists()
+    lab.start_usbmuxd()
+    assert Usbmux(str(lab.socket)).device_udid_list() == [phone.udid]
 
 
 def test_it_can_be_gone_and_come_back_on_its_port(lab: IosLab, tool: Tool) -> None:

@@ -14,6 +14,7 @@ from harness.devices.ios.errors import IosError
 from harness.devices.ios.routes.base import Handle
 from harness.devices.ios.routes.tool import Said, Tool
 from harness.devices.ios.routes.words import error_of
+from harness.errors import UsageError
 
 TUNNEL = "run `ios tunnel start --userspace` in another terminal, and leave it running"
 ROOT_TUNNEL = "run `sudo ios tunnel start` in another terminal, and leave it running (iOS 17.0 to 17.3 needs root)"
@@ -45,10 +46,13 @@ class GoIosRoute:
             # It takes addresses of IPv6 only; what listens on this computer mostly does so on both.
             address = "::1" if host in ("127.0.0.1", "localhost") else host.strip("[]")
             self._way += [f"--address={address}", f"--rsd-port={port}"]
-            self._tunnel = f"nothing answers as a tunnel at {rsd} (`rsd` in devices.yaml); start it again"
+            self._tunnel = f"start the tunnel at {rsd} (`rsd` in devices.yaml) again"
 
     def launch(self, bundle: str, args: Sequence[str], env: Mapping[str, str], seconds: float) -> Handle:
-        """See `Route.launch`."""
+        """See `Route.launch`. Raises UsageError for a variable that it would cut: it splits at every "="."""
+        if cut := [name for name, value in env.items() if "=" in value]:
+            where = f"{self._tool.subject.device}: variable {cut[0]}"
+            raise UsageError(f"{where}: go-ios cannot pass a value with '=' in it; use another launcher")
         words = [bundle, "--kill-existing", *(f"--arg={word}" for word in args)]
         words += [f"--env={name}={value}" for name, value in env.items()]
         said = self._run(["launch", *words], seconds)

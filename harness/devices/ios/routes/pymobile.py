@@ -45,7 +45,7 @@ class PymobiledeviceRoute:
         if rsd is not None:
             host, _, port = rsd.rpartition(":")
             self._way = ["--rsd", host.strip("[]"), port]
-            self._tunnel = f"nothing answers as a tunnel at {rsd} (`rsd` in devices.yaml); start it again"
+            self._tunnel = f"start the tunnel at {rsd} (`rsd` in devices.yaml) again"
         elif version >= (17, 4):
             self._way = ["--userspace", "--udid", udid]
             self._tunnel = "plug it in by cable; its tunnel goes through usbmuxd"

@@ -22,12 +22,13 @@ from harness.devices.ios.errors import (
 )
 
 _IMAGE = "mount it: `pymobiledevice3 mounter auto-mount`, `ios image auto`, or open Xcode with the phone plugged in"
+_UNLISTED = r"\]:0\b"  # go-ios dials port 0 when a tunnel does not list the service
 
 _KINDS: tuple[tuple[type[IosError], str, str], ...] = (
+    (NoDeveloperImageError, _UNLISTED, _IMAGE),
     (UsbmuxdDownError, r"usbmuxd socket|dial (tcp|unix) \S+: connect: (connection refused|no such file)", ""),
-    (LockedError, r"PasswordProtected|password protected|passcode|could not be, unlocked|\bis locked\b", ""),
-    # go-ios dials port 0 when a tunnel does not list the service; pymobiledevice3 has 20 lines of possible reasons.
-    (NoDeveloperImageError, r"\[::1\]:0\b|Failed to start service|developer ?(disk ?)?image|InvalidService", _IMAGE),
+    (LockedError, r"PasswordProtected|password protected|passcode|could not be, unlocked|\b(is|was) locked\b", ""),
+    (NoDeveloperImageError, r"Failed to start service|developer ?(disk ?)?image|InvalidService", _IMAGE),
     (DeveloperModeOffError, r"developer mode", ""),
     (NotPairedError, r"not paired|InvalidHostID|NotTrusted|pairing|must be paired|trust this computer", ""),
     (
@@ -44,7 +45,6 @@ _KINDS: tuple[tuple[type[IosError], str, str], ...] = (
     ),
 )
 _TUNNEL = re.compile(r"tunnel|\bRSD\b|CoreDeviceProxy|ConnectionRefused", re.IGNORECASE)
-_UNLISTED = re.compile(r"\[::1\]:0\b")
 _ERROR_LINE = re.compile(r"^\d{4}-\d\d-\d\d \S+ \S+ \S+\[\d+\] (?:ERROR|CRITICAL) (.*)$", re.MULTILINE)
 
 
@@ -59,10 +59,11 @@ def error_of(subject: Subject, tool: str, call: str, said: str, *, tunnel: str =
         tunnel: what to do when the tunnel is missing that iOS 17 and later needs.
     """
     what = f"{tool} failed at `{call}`"
-    if tunnel and _TUNNEL.search(said) and not _UNLISTED.search(said):
+    if tunnel and _TUNNEL.search(said) and not re.search(_UNLISTED, said):
         return subject.error(ToolError, what, call=call, said=said, todo=tunnel)
-    for kind, pattern, todo in _KINDS:
+    for kind, pattern, advice in _KINDS:
         if re.search(pattern, said, re.IGNORECASE):
+            todo = f"check its cable; or {tunnel}" if tunnel and kind is GoneError else advice
             return subject.error(kind, what, call=call, said=said, todo=todo)
     return subject.error(ToolError, what, call=call, said=said or "it said nothing")
 

@@ -1,0 +1,65 @@
+"""Faults in the middle of a job that cost nothing: what goes on, goes on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.devices.ios.bench import CLOCK, Bench, Running, bench
+
+__all__ = ["bench"]
+
+pytestmark = pytest.mark.timeout(200)
+
+AFC = "com.apple.mobile.house_arrest"
+
+
+def finished(running: Running) -> None:
+    """The job's result is whole, as if nothing had happened."""
+    output = running.output()
+    assert (output.exit_code, output.timed_out) == (0, False)
+    record = json.loads((output.folder / "result.json").read_bytes())
+    assert (record["status"], record["run_id"]) == ("ok", running.job.id)
+    assert running.bench.left == []
+    assert len(running.bench.phone.processes.history) == 2, "the probe, and one start"
+
+
+def test_a_cable_that_is_put_back_costs_nothing(bench: Bench) -> None:
+    running = bench.begin(seconds=3)
+    bench.phone.unplug()
+    CLOCK.sleep(1.0)
+    bench.phone.plug()
+    finished(running)
+
+
+def test_a_phone_that_is_back_when_its_job_is_long_done_costs_nothing(bench: Bench) -> None:
+    running = bench.begin(seconds=0.5)
+    bench.phone.unplug()
+    CLOCK.sleep(2.0)
+    bench.phone.plug()
+    finished(running)
+
+
+def test_a_usbmuxd_that_is_started_again_costs_nothing(bench: Bench) -> None:
+    running = bench.begin(seconds=3)
+    bench.lab.stop_usbmuxd()
+    CLOCK.sleep(1.0)
+    bench.lab.start_usbmuxd()
+    finished(running)
+
+
+def test_a_connection_that_is_cut_costs_nothing(bench: Bench) -> None:
+    running = bench.begin(seconds=3)
+    bench.phone.faults.on = AFC
+    bench.phone.faults.cut_after = 1
+    finished(running)
+
+
+def test_files_that_do_not_answer_for_a_while_cost_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.devices.ios.run._CALL", 1.0)
+    running = bench.begin(seconds=3)
+    bench.phone.faults.silent = {AFC}
+    CLOCK.sleep(2.0)
+    bench.phone.faults.silent = set()
+    finished(running)
