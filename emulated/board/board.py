@@ -35,7 +35,9 @@ class Board:
         ssh_config: a file for `ssh -F FILE board`, or for ~/.ssh/config of the client.
     """
 
-    def __init__(self, folder: Path, arch: Arch = "aarch64", cpu: str = CPU, *, max_sessions: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, arch: Arch = "aarch64", cpu: str = CPU, *, max_sessions: int | None = None
+    ) -> None:
         """Make keys and files; nothing is started.
 
         Args:

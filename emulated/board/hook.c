@@ -40,7 +40,9 @@ __attribute__((constructor)) static void configure(void) {
 // The board's own file if it has one of this path. Folders right below / stay this computer's: the board's have but a
 // few files of what these have.
 static const char *seen(const char *path, char *buffer) {
-  if (root == NULL || path == NULL || path[0] != '/' || strchr(path + 1, '/') == NULL) return path;
+  if (root == NULL || path == NULL || path[0] != '/') return path;
+  const char *below = strchr(path + 1, '/');
+  if (below == NULL || below[strspn(below, "/.")] == '\0') return path;
   int saved = errno;
   int length = snprintf(buffer, PATH_MAX, "%s%s", root, path);
   struct stat found;

@@ -34,11 +34,16 @@ def absent(arch: Arch) -> str | None:
         return "emulated boards run on Linux only"
     if arch == "native":
         return None
-    if _qemu() is None:
+    if qemu() is None:
         return "needs qemu-aarch64: apt-get install qemu-user-static"
     if not (libraries() / "libstdc++.so.6").exists():
         return "needs Debian's libraries for arm64: bash .ci/arm64 .cache/arm64"
     return None
+
+
+def qemu() -> str | None:
+    """The program that runs arm64 programs, or None."""
+    return shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 
 def libraries() -> Path:
@@ -63,9 +68,5 @@ def variables(arch: Arch, cpu: str, root: Path) -> dict[str, str]:
         "HARNESS_EMULATED": "1",
     }
     if arch == "aarch64":
-        found |= {"EMULATED_BOARD_QEMU": str(_qemu()), "EMULATED_BOARD_CPU": cpu}
+        found |= {"EMULATED_BOARD_QEMU": str(qemu()), "EMULATED_BOARD_CPU": cpu}
     return found
-
-
-def _qemu() -> str | None:
-    return shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")

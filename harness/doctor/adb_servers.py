@@ -10,8 +10,10 @@ from harness.clock import Clock
 from harness.devices.adb.errors import AdbError
 from harness.devices.adb.server import AdbServer, ListedDevice, adb_program, open_server
 from harness.devices.android.discovery import list_devices
+from harness.devices.base import DeviceError
 from harness.doctor.android import REPLUG, TAP
 from harness.doctor.findings import Finding, missing, note, ok
+from harness.doctor.hosts import Place, SshHosts
 from harness.lab.spec import AndroidSpec, DeviceSpec
 
 _READY = "device"
@@ -25,25 +27,32 @@ _MENDS = {
 
 @dataclass(frozen=True)
 class Server:
-    """An adb server, and what it lists; `problem` when it does not answer, which matters if it is `needed`."""
+    """An adb server, and what it lists; `problem` when it does not answer, which matters if it is `needed`.
+
+    Attributes:
+        place: where it is, if that is another computer that is reached through ssh.
+    """
 
     server: AdbServer
     needed: bool
+    place: Place | None = None
     listed: Sequence[ListedDevice] = ()
-    problem: AdbError | None = None
+    problem: DeviceError | None = None
 
 
 class AdbServers:
     """The adb servers of a lab, each asked once what is plugged in. A context manager: it lets go of them."""
 
-    def __init__(self, specs: Iterable[DeviceSpec], clock: Clock) -> None:
+    def __init__(self, specs: Iterable[DeviceSpec], hosts: SshHosts, clock: Clock) -> None:
         """Ask each of them.
 
         Args:
             specs: of the lab.
+            hosts: that some of them are on.
             clock: time.
         """
         self._clock = clock
+        self._hosts = hosts
         self._stack = ExitStack()
         phones = [spec for spec in specs if isinstance(spec, AndroidSpec)]
         needed = {spec.adb_server for spec in phones if spec.required}
@@ -61,18 +70,22 @@ class AdbServers:
         return self._servers[spec.adb_server]
 
     def listed(self, address: str | None) -> Sequence[ListedDevice]:
-        """What a server lists. Raises AdbError."""
+        """What a server lists. Raises DeviceError."""
         found = self._servers[address]
         if found.problem is not None:
             raise found.problem
         return found.listed
 
     def findings(self) -> list[Finding]:
-        """What this computer has for adb; nothing in a lab that needs none."""
-        if not self._servers:
+        """What this computer has for adb; nothing in a lab that needs none here."""
+        own = [found for found in self._servers.values() if found.place is None]
+        if not own:
             return []
-        needed = any(found.needed for found in self._servers.values())
-        return [_program(needed), *(_answer(found) for found in self._servers.values())]
+        return [_program(any(found.needed for found in own)), *(_answer(found) for found in own)]
+
+    def on_host(self, address: str) -> list[Finding]:
+        """What another computer has for adb, by the address of this one that leads there."""
+        return [_answer(self._servers[address])] if address in self._servers else []
 
     def left_out(self, text: str) -> Finding | None:
         """A phone that is there and cannot be used is missing; None if the text is of no such phone."""
@@ -85,12 +98,14 @@ class AdbServers:
         return None
 
     def _open(self, address: str | None, *, needed: bool) -> Server:
-        server = open_server(address, self._clock)
+        place = self._hosts.place(address)
+        server = open_server(address, self._clock, led=place is not None)
         self._stack.callback(server.close)
         try:
-            return Server(server, needed, list_devices(server, self._clock))
-        except AdbError as error:
-            return Server(server, needed, problem=error)
+            self._hosts.ready_adb(address)
+            return Server(server, needed, place, list_devices(server, self._clock))
+        except DeviceError as error:
+            return Server(server, needed, place, problem=error)
 
 
 def _program(needed: bool) -> Finding:
@@ -102,11 +117,12 @@ def _program(needed: bool) -> Finding:
 
 def _answer(found: Server) -> Finding:
     host, port = found.server.address
+    where = found.place.far if found.place else f"{host}:{port}"
     try:
         if found.problem is not None:
             raise found.problem
         count = len(found.listed)
         devices = "1 device" if count == 1 else f"{count} devices"
-        return ok("adb server", f"{host}:{port}, version {found.server.version()}, {devices}")
-    except AdbError as error:
+        return ok("adb server", f"{where}, version {found.server.version()}, {devices}")
+    except DeviceError as error:
         return (missing if found.needed else note)("adb server", str(error))

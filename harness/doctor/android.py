@@ -147,7 +147,10 @@ def _way(spec: AndroidSpec, listed: Sequence[ListedDevice]) -> str:
     path = next((one.path for one in listed if spec.serial in (one.serial, one.path)), None)
     words = ["authorised", f"serial {spec.serial}"]
     words += [path] if path and path != spec.serial else []
-    words += [f"adb server {spec.adb_server}"] if spec.adb_server else []
+    if spec.host is not None:
+        words.append(f"on {spec.host}")
+    elif spec.adb_server:
+        words.append(f"adb server {spec.adb_server}")
     return ", ".join(words)
 
 

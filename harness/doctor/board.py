@@ -106,11 +106,15 @@ def _folder(spec: SshSpec, parts: Mapping[str, str], facts: Mapping[str, Any]) -
     another = f"give {spec.name} another `root` in devices.yaml: {BOARD.elsewhere}"
     where = spec.root or f"~/.cache/harness of {facts.get('user', 'its user')}"
     found = []
-    if "writable" not in marks:
-        words = f"{facts.get('user', 'its user')} may not write to {folder or 'any folder'}, where {where} would be"
+    options = parts.get("options", "").strip().split(",")
+    if "ro" in options:
+        words = f"{folder}, where {where} would be, is on a file system that is mounted read-only"
         found.append(missing("folder", words, another))
-    elif "noexec" in parts.get("options", "").strip().split(","):
+    elif "noexec" in options:
         words = f"{folder}, where {where} would be, is on a file system that runs no programs (noexec)"
+        found.append(missing("folder", words, another))
+    elif "writable" not in marks:
+        words = f"{facts.get('user', 'its user')} may not write to {folder or 'any folder'}, where {where} would be"
         found.append(missing("folder", words, another))
     else:
         found.append(ok("folder", f"{where}: can be written to, and programs can run there"))

@@ -1,4 +1,4 @@
-"""A whole lab: this computer, its adb servers and usbmuxds, and every device, several at a time."""
+"""A whole lab: this computer, its hosts, adb servers and usbmuxds, and every device, several at a time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from harness.doctor import record, record_ios
 from harness.doctor.adb_servers import AdbServers
 from harness.doctor.android import check_android, reach
 from harness.doctor.android import title_of as android_title
+from harness.doctor.board import check_board
 from harness.doctor.computer import check_compiler, check_packages
 from harness.doctor.findings import Finding, Section, missing, note
+from harness.doctor.hosts import SshHosts
 from harness.doctor.ios import check_ios
+from harness.doctor.links import check_paramiko
 from harness.doctor.local import check_local
 from harness.doctor.supplies import Supplies
 from harness.doctor.usbmuxds import Usbmuxds
 from harness.doctor.ways import Ways
 from harness.errors import UsageError, nearest
 from harness.lab.inventory import AUTO, Inventory, load_inventory, open_inventory
-from harness.lab.spec import AndroidSpec, DeviceSpec, IosSpec, LocalSpec
+from harness.lab.spec import AndroidSpec, DeviceSpec, IosSpec, LocalSpec, PluggedSpec, SshSpec
 from harness.paths import write_atomically
 
 FILE = "devices.yaml"
@@ -31,10 +34,10 @@ _RECORD_SECONDS = 60.0
 
 
 class Lab:
-    """The devices of a lab as they are now. A context manager: it lets go of the adb servers at the end."""
+    """The devices of a lab as they are now. A context manager: it lets go of hosts and adb servers at the end."""
 
     def __init__(self, inventory: Inventory, clock: Clock) -> None:
-        """Ask each adb server and usbmuxd that the lab needs what is plugged in.
+        """Connect to each host, and ask each adb server and usbmuxd that the lab needs what is plugged in.
 
         Args:
             inventory: of the lab.
@@ -47,12 +50,18 @@ class Lab:
         self._supplies = Supplies(inventory)
         self._ways = Ways()
         self._stack = ExitStack()
-        self._usbmuxds = Usbmuxds(inventory.specs, clock)
-        self._servers = self._stack.enter_context(AdbServers(inventory.specs, clock))
-        plugged = self._usbmuxds.find(inventory.specs)
-        found = androids.find(plugged.specs, clock, self._servers.listed)
+        try:
+            self._hosts = self._stack.enter_context(SshHosts(inventory, self._ways, clock))
+            self._usbmuxds = Usbmuxds(self._hosts.specs, self._hosts, clock)
+            self._servers = self._stack.enter_context(AdbServers(self._hosts.specs, self._hosts, clock))
+            plugged = self._usbmuxds.find(self._hosts.specs)
+            found = androids.find(plugged.specs, clock, self._servers.listed)
+        except BaseException:
+            self._stack.close()
+            raise
+        self._far = bool(inventory.hosts) or any(isinstance(spec, SshSpec) for spec in inventory.specs)
         self.specs = found.specs
-        self._notes = (*plugged.notes, *found.notes)
+        self._notes = (*self._hosts.notes, *plugged.notes, *found.notes)
 
     def __enter__(self) -> Lab:
         return self
@@ -92,7 +101,7 @@ class Lab:
         return f"{file}: {len(text.splitlines())} lines from {spec.name}; please look through it before you send it"
 
     def sections(self, only: str | None = None) -> Iterator[Section]:
-        """What was found, in order: this computer first, then each device as soon as it and those before are done.
+        """What was found, in order: this computer, its hosts, then each device as soon as it and those before are done.
 
         Args:
             only: name of a device; None for all.
@@ -102,6 +111,10 @@ class Lab:
         """
         specs = [self.one(only)] if only is not None else list(self.specs.values())
         yield self._computer(with_notes=only is None)
+        hosts = {spec.host for spec in specs if isinstance(spec, PluggedSpec)}
+        for name in self._hosts.names:
+            if only is None or name in hosts:
+                yield self._host(name)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="harness-doctor") as pool:
             try:
                 yield from pool.map(self._device, specs)
@@ -137,10 +150,17 @@ class Lab:
         return record.as_text(record_ios.read(spec, self._ways, self._clock), today)
 
     def _computer(self, *, with_notes: bool) -> Section:
-        findings = [check_packages(), check_compiler(), *self._servers.findings(), *self._usbmuxds.findings()]
+        findings = [check_packages(), check_compiler(), *([check_paramiko()] if self._far else [])]
+        findings += [*self._servers.findings(), *self._usbmuxds.findings()]
         if with_notes:
             findings += [self._left_out(text) for text in self._notes]
         return Section("This computer", tuple(findings))
+
+    def _host(self, name: str) -> Section:
+        """A host, and the servers on it by the addresses of this computer that lead there."""
+        near = self._hosts.addresses(name)
+        servers = [finding for one in near for finding in (*self._servers.on_host(one), *self._usbmuxds.on_host(one))]
+        return Section(f"{name} (host)", (*self._hosts.findings(name), *servers))
 
     def _left_out(self, text: str) -> Finding:
         """A phone that is there and cannot be used is missing; an entry that matches nothing is not."""
@@ -152,13 +172,15 @@ class Lab:
         if isinstance(spec, AndroidSpec):
             found = self._servers.of(spec)
             if found.problem is not None:
-                words = "its adb server does not answer, see above"
+                where = "" if found.place is None else f" on {found.place.host}"
+                words = f"its adb server{where} does not answer, see above"
                 return Section(android_title(spec), ((missing if spec.required else note)("reachable", words),))
             return check_android(spec, found.server, found.listed, self._supplies, ways=self._ways, clock=self._clock)
         if isinstance(spec, IosSpec):
             return check_ios(spec, self._usbmuxds.of(spec), self._ways, self._clock)
-        words = f"devices of kind '{spec.kind}' cannot be driven yet"
-        return Section(f"{spec.name} ({spec.kind})", (missing("kind", f"{spec.origin}: {words}"),))
+        if isinstance(spec, SshSpec):
+            return check_board(spec, self._supplies, self._ways, self._clock)
+        raise TypeError(type(spec))
 
 
 def inventory_of(devices: str | None) -> Inventory:

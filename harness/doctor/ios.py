@@ -62,7 +62,8 @@ def check_ios(spec: IosSpec, usbmuxd: Usbmuxd, ways: Ways, clock: Clock) -> Sect
         clock: time.
     """
     if usbmuxd.problem is not None:
-        words = "its usbmuxd does not answer, see above"
+        where = "" if usbmuxd.place is None else f" on {usbmuxd.place.host}"
+        words = f"its usbmuxd{where} does not answer, see above"
         return Section(title_of(spec), ((missing if spec.required else note)("attached", words),))
     if tide_version.installed() != tide_version.PINNED:
         return Section(title_of(spec), (missing("tidevice", "without tidevice nothing can be said of it, see above"),))
@@ -76,14 +77,16 @@ def check_ios(spec: IosSpec, usbmuxd: Usbmuxd, ways: Ways, clock: Clock) -> Sect
 
 def _findings(spec: IosSpec, usbmuxd: Usbmuxd, transport: Transport) -> Iterator[Finding]:
     listed = next((one for one in usbmuxd.listed if one.udid == spec.udid), None)
+    where = "" if spec.host is None else f" on {spec.host}"
     if listed is None:
-        words = f"{usbmuxd.address} does not list {spec.udid}"
+        words = f"{usbmuxd.address}{where} does not list {spec.udid}"
         yield (missing if spec.required else note)("attached", words, f"plug {spec.name} in and unlock it{_AGAIN}")
         return
     if listed.connection == "usb":
-        yield ok("attached", f"by cable, UDID {spec.udid}")
+        yield ok("attached", f"by cable{where}, UDID {spec.udid}")
     else:
-        yield note("attached", f"over the network, UDID {spec.udid}: pushing models is slow, and no cable charges it")
+        words = f"over the network{where}, UDID {spec.udid}: pushing models is slow, and no cable charges it"
+        yield note("attached", words)
     try:
         lockdown = transport.preflight(_SECONDS)
     except IosError as error:

@@ -19,6 +19,7 @@ from harness.doctor.findings import Finding, missing, note, ok
 from harness.doctor.ways import Ways
 from harness.errors import UsageError
 
+WITHOUT = "without paramiko nothing can be said of it, see above"
 _INSTALL = "pip install 'delegate-harness[ssh]'"
 _SECONDS = 20.0
 _WHAT = {
@@ -45,7 +46,7 @@ class Link:
 
 def check_paramiko() -> Finding:
     """The package that speaks SSH; for labs that need it."""
-    version = _paramiko()
+    version = paramiko_version()
     if version is None:
         return missing("paramiko", "is not installed: neither boards nor hosts can be reached without it", _INSTALL)
     return ok("paramiko", version)
@@ -60,8 +61,8 @@ def check_link(opened: Callable[[], SshConnection], name: str, ways: Ways, *, re
         ways: to devices.
         required: whether it is missing when it is not there; what is there has to be usable in any case.
     """
-    if _paramiko() is None:
-        return Link((missing("reachable", "without paramiko nothing can be said of it, see above"),))
+    if paramiko_version() is None:
+        return Link((missing("reachable", WITHOUT),))
     try:
         connection = opened()
         ways.add(connection.interrupt)
@@ -86,7 +87,8 @@ def failed(error: DeviceError, name: str, otherwise: str, *, required: bool = Tr
     return (missing if required or what else note)(what or otherwise, words, todo or None)
 
 
-def _paramiko() -> str | None:
+def paramiko_version() -> str | None:
+    """Its version; None if it is not installed."""
     try:
         return importlib.metadata.version("paramiko")
     except importlib.metadata.PackageNotFoundError:

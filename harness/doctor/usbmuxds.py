@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.clock import Clock
+from harness.devices.base import DeviceError
 from harness.devices.ios import tide_version
 from harness.devices.ios.discovery import Found, find
 from harness.devices.ios.errors import IosError, Subject
@@ -15,6 +16,7 @@ from harness.devices.ios.routes import found_tools
 from harness.devices.ios.routes.tool import Tool
 from harness.devices.ios.usbmux import ListedIphone, address_of, list_devices
 from harness.doctor.findings import Finding, missing, note, ok
+from harness.doctor.hosts import Place, SshHosts
 from harness.errors import UsageError
 from harness.lab.spec import DeviceSpec, IosSpec
 
@@ -30,25 +32,32 @@ _NUMBER = re.compile(r"\d+(\.\d+)+")
 
 @dataclass(frozen=True)
 class Usbmuxd:
-    """A usbmuxd, and what it lists; `problem` when it does not answer, which matters if it is `needed`."""
+    """A usbmuxd, and what it lists; `problem` when it does not answer, which matters if it is `needed`.
+
+    Attributes:
+        place: where it is, if that is another computer that is reached through ssh.
+    """
 
     address: str
     needed: bool
+    place: Place | None = None
     listed: Sequence[ListedIphone] = ()
-    problem: IosError | UsageError | None = None
+    problem: DeviceError | UsageError | None = None
 
 
 class Usbmuxds:
     """The usbmuxds of a lab, each asked once what is plugged in."""
 
-    def __init__(self, specs: Iterable[DeviceSpec], clock: Clock) -> None:
+    def __init__(self, specs: Iterable[DeviceSpec], hosts: SshHosts, clock: Clock) -> None:
         """Ask each of them.
 
         Args:
             specs: of the lab.
+            hosts: that some of them are on.
             clock: time.
         """
         self._clock = clock
+        self._hosts = hosts
         self._phones = [spec for spec in specs if isinstance(spec, IosSpec)]
         needed = {spec.usbmuxd for spec in self._phones if spec.required}
         addresses = dict.fromkeys(spec.usbmuxd for spec in self._phones)
@@ -76,8 +85,12 @@ class Usbmuxds:
         if not servers:
             return []
         needed = any(found.needed or found.listed for found in servers)
-        found = [_tidevice(needed), *(_answer(found) for found in servers)]
+        found = [_tidevice(needed), *(_answer(found) for found in servers if found.place is None)]
         return [*found, *check_launchers(os.environ)] if needed else found
+
+    def on_host(self, address: str) -> list[Finding]:
+        """What another computer has for iPhones, by the address of this one that leads there."""
+        return [_answer(self._servers[address])] if address in self._servers else []
 
     def left_out(self, text: str) -> Finding | None:
         """A phone that is there and cannot be used is missing; None if the text is of no such phone."""
@@ -98,10 +111,12 @@ class Usbmuxds:
             shown = str(address_of(address))
         except UsageError as error:
             return Usbmuxd(address or "the system's", needed, problem=error)
+        place = self._hosts.place(address)
         try:
-            return Usbmuxd(shown, needed, list_devices(address, _LIST_SECONDS, self._clock))
-        except IosError as error:
-            return Usbmuxd(shown, needed, problem=error)
+            self._hosts.ready_usbmuxd(address)
+            return Usbmuxd(shown, needed, place, list_devices(address, _LIST_SECONDS, self._clock))
+        except DeviceError as error:
+            return Usbmuxd(shown, needed, place, problem=error)
 
 
 def check_launchers(environ: Mapping[str, str]) -> list[Finding]:
@@ -135,7 +150,8 @@ def _tidevice(needed: bool) -> Finding:
 def _answer(found: Usbmuxd) -> Finding:
     if found.problem is None:
         count = len(found.listed)
-        return ok("usbmuxd", f"{found.address}, {'1 device' if count == 1 else f'{count} devices'}")
+        where = found.place.far if found.place else found.address
+        return ok("usbmuxd", f"{where}, {'1 device' if count == 1 else f'{count} devices'}")
     advice = found.problem.advice if isinstance(found.problem, IosError) else ""
     words = str(found.problem).removeprefix("usbmuxd: ").removesuffix(f"; {advice}")
     mend = f"{advice}, then run harness doctor again" if advice else None

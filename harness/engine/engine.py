@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
@@ -157,9 +157,15 @@ class Engine:
             self._preparation.stop_references()
         self._preparation.join(max(0.0, end - self._clock.monotonic()))
         self._settle(self._cells.values())
-        for slot in self._slots.values():
-            slot.device.close()
+        self._close_devices()
         self._journal.close()
+
+    def _close_devices(self) -> None:
+        """All at once: one that has to be asked something may be far away, or hang."""
+        devices = [slot.device for slot in self._slots.values()]
+        with ThreadPoolExecutor(max(1, len(devices)), thread_name_prefix="closing") as pool:
+            for closing in [pool.submit(device.close) for device in devices]:
+                closing.result()
 
     def _on_golden(self, key: ModelKey) -> None:
         """References of a model are ready: judge what waited for them. The preparation holds the controller's turn."""

@@ -133,7 +133,8 @@ def _devices(matrix: Matrix, width: int) -> list[Text]:
 
 def _device(device: DeviceRow, name_width: int, width: int) -> list[Text]:
     facts = [str(device["facts"][key]) for key in _FACTS if device["facts"].get(key)]
-    text = Text(figures.plain(", ".join([device["kind"], *facts, *_system(device)])))
+    where = f" on {device['facts']['host']}" if device["facts"].get("host") else ""
+    text = Text(figures.plain(", ".join([device["kind"] + where, *facts, *_system(device)])))
     if device["adapter"]:
         text.append(f"; {figures.plain(device['adapter'])}")
     if marks := words.device_marks(device):

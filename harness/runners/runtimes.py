@@ -166,7 +166,11 @@ def _describe(name: str, version: str | None, target: str, folder: Path) -> Runt
 def _wheel_folder(version: str, target: str) -> Path:
     """The unpacked wheel of a version for a target, from the cache or fetched now."""
     if target not in _PLATFORMS:
-        raise UsageError(f"{WHEEL} has no wheel for {target}; wheels exist for {', '.join(sorted(_PLATFORMS))}")
+        raise UsageError(
+            f"{WHEEL} has no wheel for {target}; wheels exist for {', '.join(sorted(_PLATFORMS))}; "
+            "build LiteRT for it, name the folder of its libraries in the devices file "
+            "(runtimes: {mine: {path: FOLDER}}), and give the suite's delegates 'runtime: mine'"
+        )
     parent = cache_dir("runtimes")
     folder = parent / f"{version}-{target}"
     if (folder / "wheel.json").is_file():

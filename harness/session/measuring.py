@@ -88,6 +88,7 @@ class Measuring:
             baseline=baseline_rows(lab.baseline.matrix) if lab.baseline else {},
             clock=lab.clock,
             listener=self._console.listener,
+            opener=lab.opener,
         )
 
     def _measure(

@@ -71,7 +71,8 @@ class LabSession:
         self.clock = SystemClock()
         self.inventory = open_inventory(config.getoption("devices"))
         found = resolve(self.inventory, self.clock, _tell)
-        self.specs, self.notes = found.specs, found.notes
+        self.specs, self.notes, self.opener = found.specs, found.notes, found.open
+        config.add_cleanup(found.close)
         self.results: dict[str, CellResult] = {}
         self.collection_errors: list[str] = []
         self._suites: dict[Path, Suite] = {}

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import SystemClock
-from harness.devices.base import Job, JobFile, JobOutput, JobPath
-from harness.devices.shell.device import ShellDevice
+from harness.devices.base import Device, Job, JobFile, JobOutput, JobPath
 
 CLOCK = SystemClock()
 
@@ -40,7 +39,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 class Bench:
     """A device of the harness, and what it needs to be given jobs."""
 
-    device: ShellDevice
+    device: Device
     folder: Path
     told: list[str] = field(default_factory=list, init=False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,13 @@ import pytest
 
 from emulated.android.lab import AdbLab
 from emulated.board.board import Board
+from emulated.board.board import absent as absent_board
 from emulated.ios.lab import IosLab
 from emulated.ssh.sshd import Sshd
 from harness.devices.adb.server import adb_program
 from harness.devices.local import host_target, machine_name
 from harness.lab.spec import IOS_TARGET
-from tests.drivers import swiftshader
+from tests.drivers import absent, swiftshader
 from tests.ios_tools import needs_tidevice
 from tests.session.conftest import Lab
 
@@ -38,6 +40,9 @@ DELEGATES = "delegates:\n  cpu: {accelerator: cpu}\n  gpu: {accelerator: gpu, pr
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
+    why = absent_board()
+    if why is not None:
+        absent(why)
     with Board(tmp_path / "board") as made:
         yield made
 
@@ -51,14 +56,11 @@ def host(tmp_path: Path) -> Iterator[Sshd]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, board: Board, host: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ssh_config(lab: Lab, board: Board, host: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home whose ~/.ssh/config knows both, as a person would have written it."""
-    folder = tmp_path / "home"
-    (folder / ".ssh").mkdir(parents=True)
-    (folder / ".ssh" / "config").write_text(host.config("rack") + board.sshd.config("rpi"))
-    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("HOME", str(lab.path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    return folder
+    lab.write(".ssh/config", host.config("rack") + board.sshd.config("rpi"))
 
 
 def entry(**keys: object) -> str:
@@ -66,9 +68,8 @@ def entry(**keys: object) -> str:
     return f"  - {json.dumps({'machine': machine_name(), **keys})}\n"
 
 
-def test_one_command_measures_a_whole_farm(
-    tmp_path: Path, lab: Lab, board: Board, host: Sshd, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("ssh_config")
+def test_one_command_measures_a_whole_farm(tmp_path: Path, lab: Lab, board: Board, host: Sshd) -> None:
     needs_tidevice()
     gpu = swiftshader()
     with (
@@ -98,6 +99,10 @@ def test_one_command_measures_a_whole_farm(
     ]
     assert result.ret == 0
     result.assert_outcomes(passed=18, skipped=2)
+    assert board.processes() == host.alive() == [], "nothing outlives the run"
+    assert list((board.home / ".cache" / "harness" / "jobs").iterdir()) == []
+    kept = [path.stat().st_size for path in (host.home / ".cache" / "harness" / "sha256").iterdir()]
+    assert sum(kept) > 1 << 20, "the phones' runner and runtime crossed the link once, and are kept"
     check_devices({device["name"]: device for device in lab.matrix["devices"]}, names)
     for cell in lab.matrix["cells"]:
         if cell["outcome"] == "PASS":
@@ -115,10 +120,12 @@ def check_devices(devices: dict[str, Any], names: tuple[str, ...]) -> None:
         **dict.fromkeys(PHONES, ("android", True)),
         "iphone-13": ("ios", True),
     }
-    targets = {name: device["facts"]["target"] for name, device in devices.items()}
+    assert devices["box"]["facts"]["architecture"] == platform.machine()
+    targets = {name: device["facts"].get("target") for name, device in devices.items() if name != "box"}
     assert targets == {
-        "box": host_target(),
         "rpi": "aarch64-linux",
         **dict.fromkeys(PHONES, host_target()),
         "iphone-13": IOS_TARGET,
     }
+    hosts = {name: device["facts"].get("host") for name, device in devices.items()}
+    assert hosts == {"box": None, "rpi": None, **dict.fromkeys((*PHONES, "iphone-13"), "rack")}

@@ -26,7 +26,7 @@ from harness.devices.adb.sync import SyncSession
 from harness.devices.adb.wire import OLD_SERVICE_LIMIT, SERVICE_LIMIT, Connection
 from harness.devices.base import DeviceError
 from harness.devices.shell.deadline import Deadline
-from harness.devices.shell.way import ShellResult
+from harness.devices.shell.way import FileSession, ShellResult
 
 ABSENT = "absent"
 OFFLINE = "offline"
@@ -142,7 +142,7 @@ class AdbDevice:
             return run_v1(connection, word, limit)
 
     @contextlib.contextmanager
-    def sync(self, seconds: float) -> Iterator[SyncSession]:
+    def sync(self, seconds: float) -> Iterator[FileSession]:
         """A session for files.
 
         Args:

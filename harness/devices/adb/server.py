@@ -50,16 +50,18 @@ class ListedDevice:
 class AdbServer:
     """An adb server, on this computer or another. May be used from several threads."""
 
-    def __init__(self, host: str, port: int, clock: Clock) -> None:
+    def __init__(self, host: str, port: int, clock: Clock, *, led: bool = False) -> None:
         """Stand for the server; nothing is opened or started.
 
         Args:
             host: name or address.
             port: TCP port.
             clock: time.
+            led: whether the port leads to another computer's server: none is started here in its place.
         """
         self.address = (host, port)
         self._clock = clock
+        self._led = led
         self._subject = Subject(f"adb server {host}:{port}")
         self._starting = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -164,7 +166,7 @@ class AdbServer:
 
     def _start(self) -> None:
         host, port = self.address
-        if host not in LOOPBACK:
+        if self._led or host not in LOOPBACK:
             todo = "start it there, or correct adb_server in devices.yaml"
             raise self._subject.error(ServerDownError, "nobody answers, and it is another computer's", todo=todo)
         command = [adb_program(), "-L", f"tcp:localhost:{port}", "server", "nodaemon"]
@@ -238,15 +240,20 @@ def adb_program() -> str:
         raise subject.error(ServerDownError, "has no adb program", said=str(error), todo=todo) from error
 
 
-def open_server(address: str | None, clock: Clock) -> AdbServer:
+def open_server(address: str | None, clock: Clock, *, led: bool = False) -> AdbServer:
     """The adb server at "host:port"; None is the one that the adb program itself would use.
+
+    Args:
+        address: of the server.
+        clock: time.
+        led: see `AdbServer`.
 
     Raises:
         UsageError: that is no address.
     """
     if address is None:
         return AdbServer(*default_address(), clock)
-    return AdbServer(*_split(address, "adb_server"), clock)
+    return AdbServer(*split_address(address, "adb_server"), clock, led=led)
 
 
 def default_address(environment: Mapping[str, str] | None = None) -> tuple[str, int]:
@@ -265,13 +272,22 @@ def default_address(environment: Mapping[str, str] | None = None) -> tuple[str, 
             raise UsageError(
                 f"ADB_SERVER_SOCKET is '{spec}': only tcp:PORT and tcp:HOST:PORT can be used; set adb_server"
             )
-        return _split(rest if ":" in rest else f"localhost:{rest}", "ADB_SERVER_SOCKET")
+        return split_address(rest if ":" in rest else f"localhost:{rest}", "ADB_SERVER_SOCKET")
     host = environment.get("ANDROID_ADB_SERVER_ADDRESS") or "localhost"
     port = environment.get("ANDROID_ADB_SERVER_PORT") or str(DEFAULT_PORT)
-    return _split(f"{host}:{port}", "ANDROID_ADB_SERVER_PORT")
+    return split_address(f"{host}:{port}", "ANDROID_ADB_SERVER_PORT")
 
 
-def _split(address: str, key: str) -> tuple[str, int]:
+def split_address(address: str, key: str) -> tuple[str, int]:
+    """Host and port of "host:port".
+
+    Args:
+        address: what somebody wrote.
+        key: where; for messages.
+
+    Raises:
+        UsageError: that is no address.
+    """
     host, _, port = address.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise UsageError(

@@ -48,6 +48,7 @@ class SyncSession:
         self._connection: Connection | None = None
         self._spent: AdbError | None = None
         self._known: Set[str] = frozenset()
+        self._files: set[str] = set()  # that `list` found
 
     def close(self) -> None:
         """Close the connection."""
@@ -105,7 +106,10 @@ class SyncSession:
             AdbError: the connection failed.
         """
         with self._service(remote) as connection:
-            found = self._stat(connection, remote)
+            question = request(connection, b"RECV", remote)
+            # What is no file may block adbd when it is opened. One that was listed as a file costs one round trip.
+            at_once = question if remote in self._files else b""
+            found = self._stat(connection, remote, at_once)
             if found is None:
                 raise refusal(connection, remote, "cannot be pulled", "No such file or directory")
             link = stat.S_ISLNK(found.mode)
@@ -116,6 +120,8 @@ class SyncSession:
             part = destination.with_name(destination.name + ".part")
             try:
                 with part.open("wb") as stream, Stretches(portion, self._deadline) as stretches:
+                    if not at_once:
+                        connection.send(question)
                     size = receive(connection, remote, stream, limit, stretches)
                 if not link and size != found.size and not (self._v1 and size % (1 << 32) == found.size):
                     raise refusal(connection, remote, f"changed while it was read, from {found.size} to {size} bytes")
@@ -146,13 +152,14 @@ class SyncSession:
             AdbError: the connection failed.
         """
         with self._service(remote) as connection:
-            found = self._stat(connection, remote)
+            old = "ls_v2" not in self._known
+            found = self._stat(connection, remote, request(connection, b"LIST" if old else b"LIS2", remote))
             if found is None or not stat.S_ISDIR(found.mode):
                 said = "No such file or directory" if found is None else "Not a directory"
                 raise refusal(connection, remote, "cannot be listed", said)
-            old = "ls_v2" not in self._known
-            connection.send(request(connection, b"LIST" if old else b"LIS2", remote))
-            return list(entries(connection, remote, old))
+            listed = list(entries(connection, remote, old))
+            self._files |= {f"{remote.rstrip('/')}/{name}" for name, entry in listed if stat.S_ISREG(entry.mode)}
+            return listed
 
     @contextlib.contextmanager
     def _service(self, remote: str) -> Iterator[Connection]:
@@ -176,16 +183,18 @@ class SyncSession:
     def _v1(self) -> bool:
         return "stat_v2" not in self._known
 
-    def _stat(self, connection: Connection, remote: str) -> RemoteStat | None:
+    def _stat(self, connection: Connection, remote: str, then: bytes = b"") -> RemoteStat | None:
+        """What is at a path; `then` is asked as well, without waiting for the answer, which the caller reads."""
         if not self._v1:
-            connection.send(request(connection, b"STA2", remote))
+            connection.send(request(connection, b"STA2", remote) + then)
             return stat_v2(connection, remote, b"STA2")
         connection.send(request(connection, b"STAT", remote))
         found = stat_v1(connection)
-        if found is None or not stat.S_ISLNK(found.mode):
-            return found
-        connection.send(request(connection, b"STAT", remote.rstrip("/") + "/."))
-        return stat_v1(connection) or found
+        if found is not None and stat.S_ISLNK(found.mode):
+            connection.send(request(connection, b"STAT", remote.rstrip("/") + "/."))
+            found = stat_v1(connection) or found
+        connection.send(then)
+        return found
 
     def _check_targets(self, connection: Connection, names: Sequence[str]) -> None:
         """Refuse names of folders and links: adbd would replace a link, also one to a folder, by the file."""

@@ -104,12 +104,11 @@ class Pushing:
 
 
 def receive(connection: Connection, remote: str, stream: BinaryIO, limit: int, stretches: Stretches) -> int:
-    """Read a file's content into `stream`; its number of bytes.
+    """Read a file's content, which was asked for, into `stream`; its number of bytes.
 
     Raises:
         RemoteError: the device refused, or more than `limit` bytes came.
     """
-    connection.send(request(connection, b"RECV", remote))
     total = 0
     while True:
         head = connection.read(HEAD.size)

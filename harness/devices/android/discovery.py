@@ -97,6 +97,14 @@ class _Servers:
             if not any(states.get(serial) in {_UNAUTHORIZED, *_PASSING} for serial in phones):
                 return
 
+    def place(self, spec: AndroidSpec) -> str:
+        """One text for each server, the same in every run."""
+        return spec.host or self.key(spec)
+
+    def words(self, spec: AndroidSpec) -> str:
+        """The server, for messages."""
+        return f"the adb server of {spec.host}" if spec.host else f"adb server {self.key(spec)}"
+
     def key(self, spec: AndroidSpec) -> str:
         """One text for each server, however its address is written."""
         from harness.devices.adb.server import LOOPBACK, open_server
@@ -136,8 +144,8 @@ def find(
     problems = [problem for spec in phones if (problem := _not_yet(spec))]
     if problems:
         raise UsageError("\n".join(problems))
-    servers = _Servers(lister or _asking(clock), clock, tell)
-    claimed = {(servers.key(spec), spec.serial) for spec in phones if not spec.wildcard and spec.serial}
+    servers = _Servers(lister or asking(clock), clock, tell)
+    claimed = {(servers.place(spec), spec.serial) for spec in phones if not spec.wildcard and spec.serial}
     notes: list[str] = []
     rows: list[tuple[DeviceSpec, list[_Unit] | None]] = []
     for spec in specs:
@@ -158,7 +166,9 @@ def find(
     return Resolved(found, tuple(notes))
 
 
-def _asking(clock: Clock) -> Lister:
+def asking(clock: Clock) -> Lister:
+    """Lists what is plugged in; each server gets at most 5 seconds, and is started if it is the local one."""
+
     def listed(address: str | None) -> Sequence[ListedDevice]:
         from harness.devices.adb.server import open_server
 
@@ -193,11 +203,6 @@ def list_devices(server: AdbServer, clock: Clock) -> Sequence[ListedDevice]:
 
 
 def _not_yet(spec: AndroidSpec) -> str | None:
-    if spec.host is not None:
-        return (
-            f"{at(spec)}phones of another computer ('host') cannot be driven yet; plug it into this one, "
-            "or name that computer's adb server: 'adb_server: HOST:PORT'"
-        )
     if spec.any:
         return f"{at(spec)}'any' cannot be driven yet; list the phones one by one, each with its 'serial'"
     return None
@@ -210,14 +215,14 @@ def _reachable(spec: AndroidSpec, servers: _Servers, notes: list[str]) -> bool:
     devices, problem = servers.ask(spec)
     if any(spec.serial in (device.serial, device.path) for device in devices):
         return True
-    why = problem or f"{spec.serial} is not plugged in"
+    why = problem or f"{spec.serial} is not plugged in{f' at {spec.host}' if spec.host else ''}"
     notes.append(f"{at(spec)}{spec.name} is left out, as it is not required: {why}")
     return False
 
 
 def _plugged_in(spec: AndroidSpec, servers: _Servers, claimed: set[tuple[str, str]], notes: list[str]) -> list[_Unit]:
     """Phones that an entry with '*' stands for. All that it looked at are claimed: the next such entry skips them."""
-    server = servers.key(spec)
+    server = servers.place(spec)
     locked = [one for one in servers.ask(spec)[0] if one.state == _UNAUTHORIZED]
     servers.await_people(spec, {one.serial for one in locked if not _left_alone(spec, one, server, claimed)})
     devices, problem = servers.ask(spec)
@@ -237,9 +242,8 @@ def _plugged_in(spec: AndroidSpec, servers: _Servers, claimed: set[tuple[str, st
         else:
             units.append(unit)
     if not units:
-        listed = (
-            f"of {len(devices)} on adb server {server} none is left" if devices else f"adb server {server} has none"
-        )
+        words = servers.words(spec)
+        listed = f"of {len(devices)} on {words} none is left" if devices else f"{words} has none"
         notes.append(f"{at(spec)}no phone was found for serial '*': {problem or listed}")
     return units
 

@@ -73,6 +73,7 @@ done""",
 """POSIX sh that prints a board's facts for `parse_facts`; $ROOT is the folder whose free space is asked for."""
 
 _LONGEST = 300
+_FIELDS = re.compile(r"^(model name|Hardware|CPU implementer|CPU part)\s*:\s*(.*)$", re.MULTILINE)
 
 
 def parse_facts(reply: str) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _model(parts: Mapping[str, str]) -> str:
 
 def _cpu(text: str) -> str | None:
     """The CPU's name; several kinds of cores are joined by "+", in the order of their numbers."""
-    fields = re.findall(r"^(model name|Hardware|CPU implementer|CPU part)\s*:\s*(.*)$", text, re.MULTILINE)
+    fields: list[tuple[str, str]] = _FIELDS.findall(text)
     named = [value.strip() for key, value in fields if key == "model name" and not value.startswith("ARMv")]
     if named:
         return named[0]
@@ -160,7 +161,7 @@ def _cpu(text: str) -> str | None:
 
 def _value(text: str, name: str) -> str | None:
     found = re.search(rf"^{name}=[\"']?([^\"'\n]*)", text, re.MULTILINE)
-    return found[1] if found else None
+    return str(found[1]) if found else None
 
 
 def _stem(path: str) -> str:

@@ -26,20 +26,22 @@ from harness.devices.shell.way import Portion, PushFile
 from harness.devices.ssh.connection import SshConnection
 from harness.devices.storage import StoredFile
 
-_LEARN_SECONDS = 30.0
-_POLL_SECONDS = 0.2
-_VERSION = re.compile(r"version 1\.0\.(\d+)")
-_ADB = (
+FIND_ADB = (
     'for P in "$(command -v adb)" "$HOME/Android/Sdk/platform-tools/adb" '
     '"$HOME/Library/Android/sdk/platform-tools/adb"; do [ -x "$P" ] && ADB=$P && break; done\n'
 )
+"""POSIX sh that sets $ADB to the adb program of a computer, where it has one."""
+
+_LEARN_SECONDS = 30.0
+_POLL_SECONDS = 0.2
+_VERSION = re.compile(r"version 1\.0\.(\d+)")
 _LEARN = SAY + (
-    f'say root; echo "$HOME/.cache/harness"\n{_ADB}say adb; echo "$ADB"\n'
+    f'say root; echo "$HOME/.cache/harness"\n{FIND_ADB}say adb; echo "$ADB"\n'
     'say version; [ -z "$ADB" ] || "$ADB" version </dev/null 2>/dev/null\n'
     "say tools; for F in sha256sum timeout; do command -v $F >/dev/null 2>&1 && echo $F; done\n"
 )
 # A server that listens on loopback and outlives this script.
-_START = _ADB + (
+_START = FIND_ADB + (
     '[ -n "$ADB" ] || { echo "it has no adb program" >&2; exit 1; }\n'
     '"$ADB" -P "$PORT" start-server </dev/null >/dev/null 2>&1\n'
 )
@@ -56,14 +58,16 @@ _HOST = Kind(
 
 
 @dataclass(frozen=True)
-class Tools:
-    """How the host's own adb reaches the phones.
+class Behind:
+    """A phone, as the host's own adb reaches it.
 
     Attributes:
-        server: host:port of the adb server, as the host sees it.
+        serial: of the phone.
+        server: host:port of the adb server that has it, as the host sees it.
         version: of that server, when it answers.
     """
 
+    serial: str
     server: str
     version: Callable[[], int | None]
 
@@ -101,8 +105,7 @@ class HostCache:
     def push(
         self,
         files: Sequence[PushFile],
-        serial: str,
-        tools: Tools,
+        phone: Behind,
         deadline: Deadline,
         portion: Portion | None,
         cancelled: threading.Event,
@@ -111,8 +114,7 @@ class HostCache:
 
         Args:
             files: all with a source and its hash.
-            serial: of the phone.
-            tools: the adb server that has it.
+            phone: where they go.
             deadline: for everything, waiting for turns excepted.
             portion: entered around each stretch of copying to the host.
             cancelled: ends the waiting for others who copy to the host.
@@ -127,7 +129,7 @@ class HostCache:
             if self.problem:
                 return False
             try:
-                ready = self._learn(tools)
+                ready = self._learn(phone)
                 if ready is not None:
                     turns = _Turns(portion, cancelled)
                     wanted = [_stored(file) for file in files]
@@ -138,7 +140,7 @@ class HostCache:
         if ready is None:
             return False
         seconds = max(1.0, deadline.left())
-        script = _push_script(files, serial, tools.server, ready, seconds)
+        script = _push_script(files, phone, ready, seconds)
         return self._way.shell(script, seconds, shown="adb push").exit_code == 0
 
     def start_adb(self, port: int, seconds: float) -> None:
@@ -159,7 +161,7 @@ class HostCache:
         finally:
             self._lock.release()
 
-    def _learn(self, tools: Tools) -> _Ready | None:
+    def _learn(self, phone: Behind) -> _Ready | None:
         """What the host has; None, with a problem, if it cannot push. Raises WayError."""
         if self._ready is None:
             reply = Remote(self._way, self._name, "", _HOST).call(_LEARN, _LEARN_SECONDS)
@@ -171,7 +173,7 @@ class HostCache:
                 self.problem = "it has no adb program"
             elif "sha256sum" not in words:
                 self.problem = "it has no sha256sum"
-            elif number is None or number != tools.version():
+            elif number is None or number != phone.version():
                 # An adb program ends a server of another version, and all that uses it.
                 self.problem = f"its adb program ({adb}) is of another version than its adb server"
             else:
@@ -202,11 +204,11 @@ def _stored(file: PushFile) -> StoredFile:
     return StoredFile(file.sha256, file.source.stat().st_size, file.source)
 
 
-def _push_script(files: Sequence[PushFile], serial: str, server: str, ready: _Ready, seconds: float) -> str:
+def _push_script(files: Sequence[PushFile], phone: Behind, ready: _Ready, seconds: float) -> str:
     """POSIX sh that pushes files of the cache; it does not outlive its time, where the host can see to that."""
-    where, _, port = server.rpartition(":")
+    where, _, port = phone.server.rpartition(":")
     limit = ["timeout", "-s", "KILL", f"{seconds:.0f}"] if ready.timed else []
-    adb = shlex.join([*limit, ready.adb, "-H", where.strip("[]"), "-P", port, "-s", serial, "push"])
+    adb = shlex.join([*limit, ready.adb, "-H", where.strip("[]"), "-P", port, "-s", phone.serial, "push"])
     names = shlex.join([str(file.sha256) for file in files])
     lines = [f"cd {shlex.quote(f'{ready.root}/{STORE}')} || exit 1", f"touch -c {names}"]
     lines += [f"{adb} {file.sha256} {shlex.quote(file.remote)} </dev/null >&2 || exit 1" for file in files]

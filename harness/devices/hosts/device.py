@@ -61,7 +61,7 @@ class HostedDevice:
 
     def close(self) -> None:
         """Let go of the phone; a host that is lost is not waited for."""
-        if not self._host.reachable:
+        if not self._host.connection.up:
             self._host.leave()
         self._device.close()
 

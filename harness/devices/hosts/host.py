@@ -11,20 +11,20 @@ from harness.clock import Clock
 from harness.devices.adb.errors import AdbError
 from harness.devices.adb.server import DEFAULT_PORT, LOOPBACK, open_server, split_address
 from harness.devices.base import DeviceError
-from harness.devices.hosts.cache import HostCache, Tools
+from harness.devices.hosts.cache import Behind, HostCache
 from harness.devices.ios import usbmux
-from harness.devices.shell.errors import WayError
+from harness.devices.shell.errors import WayRefusedError
 from harness.devices.ssh.channels import open_socket, open_tcp
 from harness.devices.ssh.connection import SshConnection
 from harness.devices.ssh.errors import SshLostError
 from harness.devices.ssh.forward import Forward, Stream
 from harness.lab.spec import HostSpec
+from harness.plan.cell import ErrorClass
 
 _CONNECT_SECONDS = 30.0
 _OPEN_SECONDS = 10.0  # what asks through a forward gives up after as long
 _PROBE_SECONDS = 10.0
 _START_SECONDS = 30.0
-_CLOSING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,10 @@ class Host:
         where, _, port = far.rpartition(":")
         return self._lead(far, lambda link, seconds: open_tcp(link, where.strip("[]"), int(port), seconds))
 
+    def leads(self, near: str | None) -> bool:
+        """Whether an address of this computer is one of the ports that lead to this host."""
+        return near in self._led
+
     def bytes_led(self) -> tuple[int, int]:
         """Bytes that went to the host through all ports, and that came from there."""
         with self._lock:
@@ -122,9 +126,8 @@ class Host:
                 return
             where, _, port = self._led[near].far.rpartition(":")
             if where not in LOOPBACK:
-                raise self.connection.subject.error(
-                    SshLostError, f"no adb server answers at {where}:{port} there", todo="start it, or correct adb_server"
-                )
+                what, todo = f"no adb server answers at {where}:{port} there", "start it, or correct adb_server"
+                raise self.connection.subject.error(SshLostError, what, todo=todo)
             self.cache.start_adb(int(port), _START_SECONDS)
             if self._adb_version(near) is None:
                 todo = f"run `adb -P {port} start-server` there and see what it says"
@@ -148,9 +151,9 @@ class Host:
             what = f"no usbmuxd answers at {led.far} there"
             raise self.connection.subject.error(SshLostError, what, said=said, todo=todo) from error
 
-    def tools(self, near: str) -> Tools:
-        """How the host's own adb reaches the server that a port here leads to."""
-        return Tools(self._led[near].far, lambda: self._adb_version(near))
+    def behind(self, near: str, serial: str) -> Behind:
+        """A phone, as the host's own adb reaches it; `near`: the port here that leads to its adb server."""
+        return Behind(serial, self._led[near].far, lambda: self._adb_version(near))
 
     @contextlib.contextmanager
     def blamed(self, device: str) -> Iterator[None]:
@@ -166,12 +169,13 @@ class Host:
         try:
             yield
         except DeviceError as error:
-            if isinstance(error, WayError) and error.device == self.name:
-                raise self._fault(device, str(error)) from error
+            if error.device == self.name:
+                raise _fault(device, str(error)) from error
+            if isinstance(error, WayRefusedError) or error.error_class not in (ErrorClass.DEVICE, ErrorClass.HOST):
+                raise  # the phone was heard
             if self.connection.made == made and self.connection.alive():
                 raise
-            what = f"{self.name}: the connection to this host was lost ({error})"
-            raise self._fault(device, what) from error
+            raise _fault(device, f"the connection to its host {self.name} was lost: {error}") from error
 
     def leave(self) -> None:
         """Make no new connection from now on: what still asks for one is refused at once."""
@@ -185,11 +189,6 @@ class Host:
             led, self._led = list(self._led.values()), {}
         for one in led:
             one.forward.close()
-
-    @property
-    def reachable(self) -> bool:
-        """Whether the connection is alive, without making a new one."""
-        return self.connection.up and self.connection.alive(_CLOSING_SECONDS)
 
     def _lead(self, far: str, opener: Callable[[object, float], Stream]) -> str:
         with self._lock:
@@ -210,7 +209,7 @@ class Host:
     def _adb_version(self, near: str) -> int | None:
         """Of the adb server that a port leads to; None if nothing listens there. Raises WayError."""
         try:
-            return open_server(near, self._clock).version(_PROBE_SECONDS)
+            return open_server(near, self._clock, led=True).version(_PROBE_SECONDS)
         except AdbError as error:
             problem = self._led[near].forward.problem
             if problem is None:
@@ -220,5 +219,6 @@ class Host:
                 raise problem from error
             return None
 
-    def _fault(self, device: str, words: str) -> DeviceError:
-        return self.connection.subject.error(SshLostError, words).renamed(device)
+
+def _fault(device: str, words: str) -> DeviceError:
+    return DeviceError(f"{device}: {words}", device=device, error_class=ErrorClass.HOST)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.clock import Clock
 from harness.devices.base import Device
@@ -13,7 +14,15 @@ from harness.devices.naming import at
 from harness.errors import UsageError
 from harness.lab.spec import AndroidSpec, DeviceSpec, HostSpec, IosSpec, PluggedSpec
 
+if TYPE_CHECKING:
+    from harness.devices.adb.server import ListedDevice
+    from harness.devices.android.discovery import Lister as AndroidLister
+    from harness.devices.ios.discovery import Lister as IosLister
+    from harness.devices.ios.usbmux import ListedIphone
+
 S = TypeVar("S", bound=DeviceSpec)
+
+_LIST_SECONDS = 5.0
 
 
 class Hosts:
@@ -73,10 +82,40 @@ class Hosts:
         assert isinstance(spec, IosSpec)
         return self._ios(spec, host)
 
+    def android_lister(self) -> AndroidLister:
+        """Lists the phones of an adb server, of a host or of this computer."""
+        from harness.devices.android.discovery import asking
+
+        ask, never = asking(self._clock), threading.Event()
+
+        def listed(address: str | None) -> Sequence[ListedDevice]:
+            for host in self._leading(address):
+                host.ready_adb(address or "", never)
+            return ask(address)
+
+        return listed
+
+    def ios_lister(self) -> IosLister:
+        """Lists the phones of a usbmuxd, of a host or of this computer."""
+        from harness.devices.ios.usbmux import list_devices
+
+        never = threading.Event()
+
+        def listed(address: str | None) -> Sequence[ListedIphone]:
+            for host in self._leading(address):
+                host.ready_usbmuxd(address or "", never)
+            return list_devices(address, _LIST_SECONDS, self._clock)
+
+        return listed
+
     def close(self) -> None:
         """Close all connections."""
         for host in self._hosts.values():
             host.close()
+
+    def _leading(self, address: str | None) -> list[Host]:
+        """The host that a port of this computer leads to, if it leads to one."""
+        return [host for host in self._hosts.values() if host.leads(address)]
 
     def _android(self, spec: AndroidSpec, host: Host) -> Device:
         from harness.devices.adb.server import open_server
@@ -84,8 +123,8 @@ class Hosts:
         from harness.devices.hosts.near import NearAdb
 
         near = spec.adb_server or ""
-        server = open_server(near, self._clock)
-        way = NearAdb(server, spec.serial or "", spec.name, self._clock, host.cache, host.tools(near))
+        server = open_server(near, self._clock, led=True)
+        way = NearAdb(server, host.behind(near, spec.serial or ""), spec.name, self._clock, host.cache)
         device = AndroidDevice(spec, self._clock, way)
         return HostedDevice(device, host, lambda cancelled: host.ready_adb(near, cancelled))
 

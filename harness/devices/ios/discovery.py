@@ -121,11 +121,6 @@ def _auto(spec: IosSpec) -> bool:
 
 
 def _not_yet(spec: IosSpec) -> str | None:
-    if spec.host is not None:
-        return (
-            f"{at(spec)}phones of another computer ('host') cannot be driven yet; plug it into this one, "
-            "or name that computer's usbmuxd: 'usbmuxd: HOST:PORT'"
-        )
     if spec.any:
         return f"{at(spec)}'any' cannot be driven yet; list the phones one by one, each with its 'udid'"
     return None
@@ -136,7 +131,7 @@ def _is_there(spec: IosSpec, muxes: _Muxes, notes: list[str]) -> bool:
     devices, problem = muxes.ask(spec)
     if any(spec.udid == device.udid for device in devices):
         return True
-    why = problem or f"{spec.udid} is not plugged in"
+    why = problem or f"{spec.udid} is not plugged in{f' at {spec.host}' if spec.host else ''}"
     notes.append(f"{at(spec)}{spec.name} is left out, as it is not required: {why}")
     return False
 
@@ -163,7 +158,8 @@ def _plugged_in(spec: IosSpec, muxes: _Muxes, claimed: set[str], notes: list[str
             words = str(error).removeprefix(f"{device.udid}: ")
             notes.append(f"{at(spec)}{device.udid} is left out: {words}")
     if not units and not _auto(spec):
-        listed = f"of {len(devices)} at usbmuxd none is left" if devices else "usbmuxd has none"
+        mux = f"the usbmuxd of {spec.host}" if spec.host else "usbmuxd"
+        listed = f"of {len(devices)} at {mux} none is left" if devices else f"{mux} has none"
         notes.append(f"{at(spec)}no iPhone was found for udid '*': {problem or listed}")
     return units
 

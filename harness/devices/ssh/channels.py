@@ -13,9 +13,9 @@ _PROHIBITED, _UNKNOWN_TYPE = 1, 3  # RFC 4254, 5.1: reasons for which another wa
 _PYTHON = (
     "import os,socket,sys,threading as t;"
     "s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);"
-    "f=lambda:([s.sendall(d) for d in iter(lambda:os.read(0,65536),b\\\"\\\")],s.shutdown(1));"
+    'f=lambda:([s.sendall(d) for d in iter(lambda:os.read(0,65536),b\\"\\")],s.shutdown(1));'
     "t.Thread(target=f,daemon=True).start();"
-    "[os.write(1,d) for d in iter(lambda:s.recv(32768),b\\\"\\\")]"
+    '[os.write(1,d) for d in iter(lambda:s.recv(32768),b\\"\\")]'
 )
 # Without single quotes, newlines and exclamation marks: the far login shell need not be a Bourne shell.
 _PROGRAM = (

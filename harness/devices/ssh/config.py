@@ -89,7 +89,7 @@ def split(address: str) -> tuple[str | None, str, int | None]:
         UsageError: the port is no number of a port.
     """
     user, at, rest = address.removeprefix("ssh://").rpartition("@")
-    found = re.fullmatch(r"\[(?P<six>[^\]]+)\](:(?P<a>.*))?|(?P<host>[^:]*)(:(?P<b>.*))?", rest)
+    found = re.fullmatch(r"\[(?P<six>[^\]]+)\](:(?P<a>.*))?|(?P<host>[^:]*)(:(?P<b>[^:]*))?", rest)
     if found is None:  # an IPv6 address without brackets
         return (user if at else None), rest, None
     host, port = found["six"] or found["host"], found["a"] or found["b"]

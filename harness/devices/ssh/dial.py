@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -80,16 +80,16 @@ class Link:
 
 
 class Dialler:
-    """Makes one link. For one thread; `cancelled` may be set from another."""
+    """Makes one link. For one thread."""
 
-    def __init__(self, hops: Sequence[Hop], subject: Subject, clock: Clock, cancelled: threading.Event) -> None:
+    def __init__(self, hops: Sequence[Hop], subject: Subject, clock: Clock, cancelled: Callable[[], bool]) -> None:
         """Prepare; nothing is opened.
 
         Args:
             hops: the way, from `route`.
             subject: who errors are about.
             clock: time.
-            cancelled: ends it.
+            cancelled: asked now and then; true ends it.
         """
         self._hops = hops
         self._subject = subject
@@ -177,8 +177,8 @@ class Dialler:
             with far:
                 process = subprocess.Popen(
                     ["/bin/sh", "-c", f"exec {hop.command}"],
-                    stdin=far,
-                    stdout=far,
+                    stdin=far.fileno(),
+                    stdout=far.fileno(),
                     stderr=subprocess.DEVNULL,
                     env=inherited(),
                     start_new_session=True,
@@ -192,7 +192,7 @@ class Dialler:
     def _settle(self, transport: SshTransport, done: threading.Event, deadline: Deadline, hop: Hop, what: str) -> None:
         """Wait for paramiko, which sets no event in every case."""
         while transport.active and not done.is_set():
-            if self._cancelled.is_set():
+            if self._cancelled():
                 raise self._error(SshLostError, hop, "cancelled while connecting")
             if deadline.left() <= 0:
                 raise self._error(SshTimeoutError, hop, f"does not {what} within {deadline.seconds:.0f} s", todo=CHECK)
@@ -246,7 +246,7 @@ class Dialler:
         wants = f"; it wants {either(allowed)}, and only keys are supported here" if allowed else ""
         said = transport.farewell
         if "Too many" in said:
-            todo = "name the right key (IdentityFile and `IdentitiesOnly yes` in ~/.ssh/config, or identity in the file)"
+            todo = "name the right key: identity in devices.yaml, or IdentityFile in ~/.ssh/config"
         else:
             todo = f"let a key in: `ssh-copy-id {_typed(hop)}`, and try `ssh {_typed(hop)} true`"
         return self._error(AuthRefusedError, hop, f"does not let us in ({tried}{rest}{wants})", said=said, todo=todo)

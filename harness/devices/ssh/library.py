@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from types import ModuleType
+from typing import Any
 
 from harness.errors import UsageError
 
 
-def paramiko() -> ModuleType:
+def paramiko() -> Any:  # noqa: ANN401 it has no types
     """The module.
 
     Raises:

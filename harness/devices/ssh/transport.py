@@ -71,9 +71,7 @@ class SshTransport(Transport):  # type: ignore[misc]
             socket: connected; it belongs to the transport from now on.
             host_key_types: names of the algorithms that the server is to show a key for, if it can.
         """
-        super().__init__(
-            socket, default_window_size=WINDOW, default_max_packet_size=_PACKET, packetizer_class=_Packets
-        )
+        super().__init__(socket, default_window_size=WINDOW, default_max_packet_size=_PACKET, packetizer_class=_Packets)
         self.daemon = True
         self.stalled = False
         self.farewell = ""

@@ -30,6 +30,7 @@ Add = Callable[..., "Bench"]
 class Bench(jobs.Bench):
     """A phone, and a device of the harness for it."""
 
+    device: AndroidDevice
     phone: Phone
     port: int
 

@@ -77,7 +77,7 @@ def test_a_root_where_nothing_can_be_executed(tmp_path: Path) -> None:
 def test_cores_that_the_phone_does_not_have(add: Add) -> None:
     bench = add(cores=(0, 99))
     with pytest.raises(
-        DeviceError, match=r"phone: the phone has no core 99; it has \d+, counted from 0 \(`cores`"
+        DeviceError, match=r"phone: the device has no core 99; it has \d+, counted from 0 \(`cores`"
     ) as caught:
         bench.connect()
     assert caught.value.error_class is ErrorClass.CONFIG

@@ -76,6 +76,9 @@ def choose(spec: IosSpec, version: str, environ: Mapping[str, str]) -> Choice:
         raise _unsupported(spec, f"tidevice starts apps up to iOS 16, and it has iOS {version}", _advice())
     if name == "devicectl" and number < _MODERN:
         raise _unsupported(spec, f"devicectl drives iOS 17 and later, and it has iOS {version}", "use launcher: auto")
+    if name == "devicectl" and spec.host:
+        what = f"devicectl drives the phones of this computer, and it is plugged into {spec.host}"
+        raise _unsupported(spec, what, "use launcher: auto")
     if not name:
         raise _unsupported(spec, f"nothing here can start an app on iOS {version}", _advice())
     if name in INSTALL and name not in tools:
@@ -116,8 +119,8 @@ def open_route(choice: Choice, spec: IosSpec, transport: Transport) -> Route:
 
 
 def _suited(spec: IosSpec, environ: Mapping[str, str]) -> list[str]:
-    """Tools for iOS 17 and later; a tunnel that devices.yaml names is for those that take one."""
-    return [name for name in found_tools(environ) if not (spec.rsd and name == "devicectl")]
+    """Tools for iOS 17 and later: Apple's knows no tunnel of others, and no phone of another computer."""
+    return [name for name in found_tools(environ) if not ((spec.rsd or spec.host) and name == "devicectl")]
 
 
 def _needs(name: str, version: tuple[int, int], rsd: str | None) -> tuple[str, ...]:

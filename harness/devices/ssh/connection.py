@@ -1,0 +1,345 @@
+"""One computer through SSH: one connection for everybody, made when it is needed, and again when it was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness.clock import Clock
+from harness.devices.shell.deadline import Deadline
+from harness.devices.shell.way import ShellResult
+from harness.devices.ssh.channels import open_socket, open_tcp
+from harness.devices.ssh.config import Hop, route
+from harness.devices.ssh.errors import (
+    CHECK,
+    Owner,
+    SshError,
+    SshLostError,
+    SshRefusedError,
+    SshTimeoutError,
+    Subject,
+    shorten,
+)
+from harness.devices.ssh.forward import Forward, Stream
+from harness.devices.ssh.library import paramiko
+
+if TYPE_CHECKING:
+    from harness.devices.ssh.dial import Link
+    from harness.devices.ssh.files import SftpSession
+    from harness.devices.ssh.transport import SshTransport
+
+C = TypeVar("C", bound=Stream)
+
+_ABSENT_SECONDS = 8.0  # for one that was never reached: whoever mistyped an address should not wait for long
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # between tries, doubled each time
+_FULL_PAUSE = 0.1  # before a session is asked for again where all are taken
+_ALIVE_SECONDS = 5.0
+_DIAL_SECONDS = 30.0
+_OPEN_SECONDS = 10.0
+
+
+class NoSessionError(SshTimeoutError):
+    """All sessions that the server allows on a connection were in use for the whole time."""
+
+
+class SshConnection:
+    """What can be asked of a computer. May be used from several threads, which share one connection.
+
+    Whatever needs the connection makes it. One that was lost is made anew by whoever asks next, with pauses between
+    the tries that fail: until the next try is due, everybody gets the last one's error.
+
+    Attributes:
+        subject: who errors are about.
+        made: how often a connection was made.
+        fingerprint: of the host key of now: kind and SHA-256. Empty before the first connection, as the next two.
+        login: user and key that were let in, in words.
+        server: its sshd, as it calls itself.
+    """
+
+    def __init__(self, address: str, identity: str | None, name: str, clock: Clock, *, owner: Owner) -> None:
+        """Stand for the computer; nothing is opened.
+
+        Args:
+            address: [user@]host[:port], or a name of ~/.ssh/config.
+            identity: private key file, tried instead of all others.
+            name: of the device or host in devices.yaml.
+            clock: time.
+            owner: "host" makes every error one of class host.
+        """
+        self.subject = Subject(name, address, owner)
+        self.made = 0
+        self.fingerprint = self.login = self.server = ""
+        self._address = address
+        self._identity = identity
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._dialling = threading.Lock()
+        self._hops: tuple[Hop, ...] = ()
+        self._link: Link | None = None
+        self._interrupts = 0
+        self._closed = False
+        self._problem: SshError | None = None
+        self._failures = 0
+        self._due = 0.0
+        self._freed = threading.Event()
+
+    @property
+    def address_words(self) -> str:
+        """Where it leads, for messages: the address as given, and as ~/.ssh/config resolved it."""
+        if not self._hops or self._hops[-1].address == self._address:
+            return self._address
+        return f"{self._address} ({' through '.join(hop.address for hop in reversed(self._hops))})"
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a connection, as far as is known without asking."""
+        link = self._link
+        return link is not None and bool(link.transport.active)
+
+    def connect(self, seconds: float, cancelled: threading.Event) -> None:
+        """Have a connection, trying again and again; for a computer that was never reached, some seconds only.
+
+        Args:
+            seconds: for everything together.
+            cancelled: ends the waiting.
+
+        Raises:
+            SshAccessError: a key is not right; see its subclasses. Not tried again.
+            SshLostError: nobody answers there; also when cancelled.
+            SshTimeoutError: somebody answers, but too slowly.
+            UsageError: ~/.ssh/config cannot be read, or paramiko is not installed.
+        """
+        deadline = Deadline(self._clock, seconds if self.made else min(seconds, _ABSENT_SECONDS))
+        interrupts = self._interrupts
+        while True:
+            pause = self._due - self._clock.monotonic()
+            if pause > 0 and self._clock.wait(cancelled, min(pause, max(0.0, deadline.left()))):
+                raise self._cancelled()
+            try:
+                self._live(deadline, lambda: cancelled.is_set() or self._interrupts != interrupts)
+                return
+            except (SshLostError, SshTimeoutError):
+                left = deadline.left()
+                if self._closed or self._interrupts != interrupts or cancelled.is_set() or left <= 0 or self._hopeless:
+                    raise
+
+    def run(
+        self, command: str, seconds: float, *, stdin: bytes = b"", limit: int = 16 << 20, shown: str = ""
+    ) -> ShellResult:
+        """Run a command to its end, on a channel of its own.
+
+        When this raises, the command loses its input and output, and may go on.
+
+        Args:
+            command: for the user's login shell there, as `ssh ADDRESS COMMAND` would pass it on.
+            seconds: for everything together, a new connection included.
+            stdin: everything that the command gets to read.
+            limit: bytes of output, both streams together; more is an error.
+            shown: what errors call the command; its beginning by default.
+
+        Raises:
+            SshLostError: the connection ended before the command's exit code came.
+            SshTimeoutError: it did not end in time, or no session was free.
+            SshRefusedError: it may not be run, or printed more than `limit`.
+            SshError: there is no connection.
+        """
+        deadline = Deadline(self._clock, seconds)
+        shown = shown or command
+        with self._session(deadline, shown) as (channel, lost):
+            from harness.devices.ssh.command import Command
+
+            return Command(channel, self.subject, shown, self._clock, deadline).run(command, stdin, limit, lost)
+
+    @contextlib.contextmanager
+    def files(self, seconds: float) -> Iterator[SftpSession]:
+        """A session for files.
+
+        Args:
+            seconds: for everything that is done in it, waiting for turns excepted.
+        """
+        from harness.devices.ssh.files import SftpSession
+        from harness.devices.ssh.sftp import Sftp
+
+        with contextlib.ExitStack() as opened:
+
+            def dial(deadline: Deadline) -> Sftp:
+                opened.close()
+                channel, lost = opened.enter_context(self._session(deadline, "sftp"))
+                return Sftp(channel, self.subject, deadline, lost)
+
+            session = SftpSession(dial, self._clock, seconds)
+            opened.callback(session.close)
+            yield session
+
+    def channel(self, opener: Callable[[Any, float], C], seconds: float) -> C:
+        """Open a channel of any kind; the caller closes it.
+
+        Args:
+            opener: opens it, on a transport and within seconds; see `channels`.
+            seconds: for everything together, a new connection included.
+
+        Raises:
+            SshRefusedError: the computer does not lead there; its words are in `said`.
+            SshError: there is no connection.
+        """
+        deadline = Deadline(self._clock, seconds)
+        transport = self._live(deadline)
+        library = paramiko()
+        try:
+            return opener(transport, deadline.left())
+        except library.ChannelException as error:
+            what = "does not let a connection through"
+            raise self.subject.error(SshRefusedError, what, command="channel", said=error.text) from error
+        except TimeoutError as error:
+            what = f"opens no channel within {seconds:g} s"
+            raise self.subject.error(SshTimeoutError, what, command="channel") from error
+        except (library.SSHException, EOFError, OSError) as error:
+            raise self._lost(transport, "opening a channel") from error
+
+    def forward(self, host: str, port: int) -> Forward:
+        """A port of loopback that leads to a TCP port, as the computer sees it; the caller closes it."""
+        return self._forward(f"{host}:{port}", lambda transport, left: open_tcp(transport, host, port, left))
+
+    def forward_socket(self, path: str) -> Forward:
+        """A port of loopback that leads to a unix socket of the computer; the caller closes it."""
+        return self._forward(path, lambda transport, left: open_socket(transport, path, left))
+
+    def alive(self, seconds: float = _ALIVE_SECONDS) -> bool:
+        """Whether it runs a command, or has as many of ours to run as it takes."""
+        word = secrets.token_hex(8)
+        try:
+            return self.run(f"echo {word}", seconds).text.strip() == word
+        except NoSessionError:
+            return True
+        except SshError:
+            return False
+
+    def interrupt(self) -> None:
+        """From another thread: end the connection, so that every call that is under way raises SshLostError at once."""
+        with self._lock:
+            self._interrupts += 1
+            link, self._link = self._link, None
+        self._freed.set()
+        if link is not None:
+            link.end()
+
+    def close(self) -> None:
+        """Let go of the connection for good; no thread of it is left."""
+        self._closed = True
+        self.interrupt()
+        with self._dialling:  # whoever was connecting has heard of it, and ends
+            pass
+        self.interrupt()
+
+    def _forward(self, name: str, opener: Callable[[Any, float], Stream]) -> Forward:
+        return Forward(lambda: self.channel(opener, _OPEN_SECONDS), f"{self.subject.device} {name}")
+
+    @property
+    def _hopeless(self) -> bool:
+        """Whether another try is of no use: a name that nobody knows, of a computer that was never there."""
+        return not self.made and type(self._problem).__name__ == "NoSuchNameError"
+
+    def _live(self, deadline: Deadline, cancelled: Callable[[], bool] | None = None) -> SshTransport:
+        """The transport, connected."""
+        interrupts = self._interrupts
+        if (link := self._link) is not None and link.transport.active:
+            return link.transport
+        if not self._dialling.acquire(timeout=max(0.0, deadline.left())):
+            raise self.subject.error(SshTimeoutError, f"no connection within {deadline.seconds:g} s", todo=CHECK)
+        try:
+            if (link := self._link) is not None and link.transport.active:
+                return link.transport
+            if self._closed or self._interrupts != interrupts:
+                raise self._cancelled()
+            if self._problem is not None and self._clock.monotonic() < self._due:
+                raise self._problem
+            return self._dial(deadline, cancelled or (lambda: self._interrupts != interrupts)).transport
+        finally:
+            self._dialling.release()
+
+    def _dial(self, deadline: Deadline, cancelled: Callable[[], bool]) -> Link:
+        """Make the connection. For one thread at a time."""
+        self._hops = self._hops or route(self._address, self._identity)
+        from harness.devices.ssh.dial import Dialler
+
+        with self._lock:
+            old, self._link = self._link, None
+        if old is not None:
+            old.end()
+        dialler = Dialler(self._hops, self.subject, self._clock, cancelled)
+        try:
+            link = dialler.dial(min(deadline.left(), _DIAL_SECONDS))
+        except SshError as error:
+            if not cancelled():
+                self._failures += 1
+                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
+                self._problem, self._due = error, self._clock.monotonic() + pause
+            raise
+        with self._lock:
+            gone = cancelled() or self._closed
+            if not gone:
+                self._link, self._problem, self._failures, self._due = link, None, 0, 0.0
+        if gone:
+            link.end()
+            raise self._cancelled()
+        self.fingerprint, self.login = link.fingerprint, link.login
+        self.server = link.transport.remote_version.removeprefix("SSH-2.0-")
+        self.made += 1
+        return link
+
+    @contextlib.contextmanager
+    def _session(self, deadline: Deadline, shown: str) -> Iterator[tuple[Any, Callable[[str], SshError]]]:
+        """A channel for a command or a service, and what makes the error when it ends too early."""
+        transport = self._live(deadline)
+        channel = self._open_session(transport, deadline, shown)
+        library = paramiko()
+        try:
+            yield channel, lambda what: self._lost(transport, what)
+        except (library.SSHException, EOFError) as error:
+            raise self._lost(transport, shorten(shown)) from error
+        finally:
+            with contextlib.suppress(library.SSHException, EOFError, OSError):
+                channel.close()
+            self._freed.set()
+
+    def _open_session(self, transport: SshTransport, deadline: Deadline, shown: str) -> Any:  # noqa: ANN401
+        """A session channel, waited for if the server's MaxSessions are in use."""
+        library = paramiko()
+        refused = ""
+        while True:
+            self._freed.clear()
+            try:
+                return transport.open("session", b"", deadline.left())
+            except library.ChannelException as error:
+                refused = error.text
+            except TimeoutError as error:
+                what = f"opens no session for '{shorten(shown)}' within {deadline.seconds:g} s"
+                raise self.subject.error(SshTimeoutError, what, command=shown) from error
+            except (library.SSHException, EOFError, OSError) as error:
+                raise self._lost(transport, shorten(shown)) from error
+            if deadline.left() <= 0:
+                what = f"no session was free for '{shorten(shown)}' within {deadline.seconds:g} s"
+                todo = "raise MaxSessions in its sshd_config (10 by default)"
+                raise self.subject.error(NoSessionError, what, command=shown, said=refused, todo=todo)
+            self._clock.wait(self._freed, min(_FULL_PAUSE, deadline.left()))
+
+    def _lost(self, transport: SshTransport, what: str) -> SshError:
+        link = self._link
+        if link is None or link.transport is not transport:
+            return self.subject.error(SshLostError, "the connection was closed from our side", command=what)
+        if transport.stalled:
+            words = f"nothing came from it any more in the middle of '{what}': the link is dead"
+            return self.subject.error(SshLostError, words, command=what, todo=CHECK)
+        if not transport.active:
+            problem = transport.get_exception()
+            said = transport.farewell or (str(problem) if problem is not None else "")
+            words = f"the connection ended in the middle of '{what}'"
+            return self.subject.error(SshLostError, words, command=what, said=said, todo=CHECK)
+        words = f"its sshd ended '{what}' without an exit status"
+        return self.subject.error(SshLostError, words, command=what, todo="see what its sshd's log says")
+
+    def _cancelled(self) -> SshLostError:
+        return self.subject.error(SshLostError, "cancelled while connecting", command="connect")

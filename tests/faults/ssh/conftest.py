@@ -1,0 +1,77 @@
+"""A board that things go wrong with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from emulated.board.board import Board
+from emulated.ssh.sshd import keygen
+from tests.devices.board.conftest import Bench, add
+from tests.devices.jobs import Running, until
+
+__all__ = ["Rig", "add"]
+
+TAKEN = 2 << 20
+"""Bytes that a board's file server takes which stands still after that."""
+
+
+@dataclass
+class Rig:
+    """A board, and what can be done to it."""
+
+    bench: Bench
+
+    @property
+    def board(self) -> Board:
+        return self.bench.board
+
+    @property
+    def config(self) -> Path:
+        """The controller's ~/.ssh/config."""
+        return Path.home() / ".ssh" / "config"
+
+    def files_through(self, line: str) -> None:
+        """Have the board's file server started by this shell command, which calls the real one "$SERVER"."""
+        sshd = self.board.sshd
+        self.board.set_command("file-server", line)
+        command = re.findall(r"^ForceCommand (.*)", (sshd.folder / "sshd_config").read_text(), re.MULTILINE)[-1]
+        server = 'SERVER="$SSH_ORIGINAL_COMMAND" exec file-server'
+        sshd.options = f'ForceCommand case "$SSH_ORIGINAL_COMMAND" in */sftp-server) {server};; esac; {command}'
+        sshd.restart()
+
+    def files_as_before(self) -> None:
+        """Its file server is the real one again."""
+        self.board.sshd.options = ""
+        self.board.sshd.restart()
+
+    def other_key(self) -> None:
+        """The controller shows a key that the board does not know."""
+        key = self.config.parent / "id_other"
+        keygen(key)
+        self.config.write_text(self.config.read_text().replace(str(self.board.identity), str(key)))
+
+    def pushing(self) -> Running:
+        """A job whose file is on its way, and does not arrive: the board's file server stands still in the middle."""
+        self.files_through(f'{{ dd bs=32k count={TAKEN} iflag=count_bytes status=none; sleep 1000; }} | "$SERVER"')
+        running = Running(self.bench, self.bench.job("true", self.bench.file(bytes(4 * TAKEN))), Path("/"), 10.0)
+        running.thread.start()
+        until(self._arriving)
+        return running
+
+    def _arriving(self) -> bool:
+        parts = (self.bench.root / "sha256").glob("*.part-*")
+        return any(path.stat().st_size > TAKEN // 2 for path in parts)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience that a lab needs, and a test does not."""
+    monkeypatch.setattr("harness.devices.ssh.transport.STALL_SECONDS", 3)
+    monkeypatch.setattr("harness.devices.ssh.transport._ASK_SECONDS", 1)
+    monkeypatch.setattr("harness.devices.shell.run._RETURN", 3.0)
+    monkeypatch.setattr("harness.devices.shell.device._CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr("harness.devices.shell.device._ENDING_SECONDS", 2.0)
