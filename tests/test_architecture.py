@@ -112,6 +112,17 @@ def test_only_devices_know_how_to_reach_one() -> None:
     assert {room(module) for module in found} <= {"devices"}
 
 
+def test_tidevice_is_imported_in_the_child_process_alone() -> None:
+    """It may hang, and it may download and mount images: nothing else of it is let near a run."""
+    found = {module for module in MODULES for name in imports(module) if name.split(".")[0] == "tidevice"}
+    inside = {module for module in MODULES if module.startswith("harness.devices.ios.tide_")}
+    assert found <= inside
+    users = {
+        module for module in set(MODULES) - inside for name in imports(module) if name in found and module not in found
+    }
+    assert users == {"harness.devices.ios.phone_child"}
+
+
 def test_the_package_needs_nothing_that_lies_beside_it() -> None:
     """A checkout has these folders, an installed wheel has not."""
     beside = {"emulated", "tests", "benchmarks", "models", "bootstrap", "conftest"}

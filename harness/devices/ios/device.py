@@ -12,6 +12,7 @@ from typing import Any
 from harness.clock import Clock
 from harness.devices.base import DeviceError, Job, JobOutput, Turns, controller_fault
 from harness.devices.budget import Budget
+from harness.devices.ios.crashes import CrashReports
 from harness.devices.ios.errors import (
     AppMissingError,
     IosError,
@@ -24,7 +25,7 @@ from harness.devices.ios.job import AppJob, app_job, read_record, wrong_files
 from harness.devices.ios.probe import OwnTurns, probe_job
 from harness.devices.ios.reach import check_ready, reach
 from harness.devices.ios.routes import Choice, Route, choose, open_route
-from harness.devices.ios.run import Ended, Run, newer_reports
+from harness.devices.ios.run import Ended, Run
 from harness.devices.ios.state import app_state, battery_state
 from harness.devices.ios.store import Store
 from harness.devices.ios.transport import AppInfo, Lockdown, Transport
@@ -68,7 +69,7 @@ class IosDevice:
         self._route: Route | None = None
         self._apps: dict[str, AppInfo] = {}
         self._stores: dict[str, Store] = {}
-        self._reports: list[str] = []
+        self._crashes = CrashReports(self._transport)
         self._unfinished: Run | None = None
         self._last_state: tuple[float, Mapping[str, Any]] = (-_RECENT, {})
 
@@ -106,8 +107,8 @@ class IosDevice:
         Raises:
             UsageError: the job names no app: an iPhone starts no programs.
         """
-        wanted = app_job(job, self._spec)
         with self._errors():
+            wanted = app_job(job, self._spec)
             return self._execute(job, wanted, folder, Budget(self._clock, deadline, turns))
 
     def state(self) -> Mapping[str, Any]:
@@ -124,7 +125,8 @@ class IosDevice:
             self._reach(_RETURN)
             for store in self._stores.values():
                 store.forget()
-            self._end_unfinished()
+            with contextlib.suppress(IosError):  # the next start ends it too
+                self._end_unfinished()
 
     def cancel(self) -> None:
         """End the running job now, and refuse further ones."""
@@ -168,8 +170,7 @@ class IosDevice:
     def _probe(self) -> Mapping[str, Any]:
         """What the app says about itself. Raises DeviceError when it does not run."""
         assert self._route is not None
-        with contextlib.suppress(IosError):
-            self._reports = self._transport.crash_reports(_CALL)
+        self._crashes.new("")
         job = probe_job()
         seconds = _PROBE_BY_HAND if self._route.by_hand else _PROBE
         turns = OwnTurns(self._spec, self._clock, self._tell, self._cancelled)
@@ -232,7 +233,10 @@ class IosDevice:
         error = record.get("error")
         said = [str(error.get("message") or error.get("kind"))] if isinstance(error, dict) else []
         if ended.gone:
-            said += ["the app's process ended during the job, without a word", *self._crash_reports(wanted.bundle)]
+            app = self._apps.get(wanted.bundle)
+            reports = self._crashes.new(app.executable or "" if app else "")
+            said.append("the app's process ended during the job, without a word")
+            said += [f"crash report on the phone: {name}" for name in reports]
         return JobOutput(
             folder,
             1 if ended.gone else wanted.exit_code(folder),
@@ -244,16 +248,6 @@ class IosDevice:
             state_before={**app_state(record.get("before")), **ended.state},
             state_after={**app_state(record.get("after")), **after},
         )
-
-    def _crash_reports(self, bundle: str) -> list[str]:
-        """Names of new crash reports, as far as they can be had."""
-        with contextlib.suppress(IosError):
-            found = self._transport.crash_reports(_CALL)
-            app = self._apps.get(bundle)
-            new = newer_reports(self._reports, found, app.executable or "" if app else "")
-            self._reports = found
-            return [f"crash report on the phone: {name}" for name in new[-2:]]
-        return []
 
     def _recent_state(self) -> Mapping[str, Any]:
         read, state = self._last_state

@@ -38,6 +38,7 @@ class AppJob(Protocol):
         bundle: of the app.
         files: that have to be in its store.
         arguments: the app's launch arguments.
+        arguments_of_none: those with which it does nothing, once the job is cleared away.
         env: variables to launch it with.
         output: the folder that is brought back.
         beside: files beside that folder that are brought back too, where they are.
@@ -47,6 +48,7 @@ class AppJob(Protocol):
     bundle: str
     files: Sequence[StoredFile]
     arguments: Sequence[str]
+    arguments_of_none: Sequence[str]
     env: Mapping[str, str]
     output: str
     beside: Sequence[str]
@@ -79,6 +81,7 @@ class OwnJob:
         self.env: Mapping[str, str] = {}  # the job's own stands in job.json
         self.files: Sequence[StoredFile] = [stored(file.source, file.sha256) for file in job.files]
         self.arguments: Sequence[str] = ("--once", job.id)
+        self.arguments_of_none = self.arguments
         self.output = f"{_OUT}/{job.id}"
         places = _places(job, self.output)
         content = {
@@ -134,6 +137,7 @@ class UpstreamJob:
     """A job for upstream's app, whose marker is of whichever job ended last: it goes before each launch."""
 
     beside: Sequence[str] = (_LOG, _EXIT)
+    arguments_of_none: Sequence[str] = ()
 
     def __init__(self, job: Job, spec: IosSpec) -> None:
         """Prepare. Raises OSError for a file of the controller that is not there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,9 +123,13 @@ class Run:
         """End the job if it still runs, and clear away what it left. Raises IosError."""
         if not self.started:
             return
-        if self._route.alive(self.handle, seconds) is not False:
+        if not self._was_away:
             self._route.kill(self.handle, seconds)
         self._job.clean(self._files, seconds)
+        if self._was_away and not self._route.by_hand:
+            # It may have been restarted, and the process number be another program's: a start without a job, which ends
+            # by itself, ends the old one.
+            self._route.launch(self._job.bundle, self._job.arguments_of_none, {}, seconds)
         self.started = False
 
     def clean(self, seconds: float = _CALL) -> None:
@@ -221,6 +225,7 @@ class Run:
         try:
             return self._ask(self._not_alive)
         except (NoDeveloperImageError, DeveloperModeOffError) as error:  # it was there when the app was started
+            self._was_away = True
             todo = "unlock it, and mount its developer image again (docs/ios.md)"
             raise self._error(GoneError, "was restarted while the job ran", todo) from error
 
@@ -250,9 +255,3 @@ class Run:
 
     def _error(self, kind: type[IosError], what: str, todo: str = "") -> IosError:
         return self._transport.subject.error(kind, what, call="job", todo=todo)
-
-
-def newer_reports(before: Sequence[str], after: Sequence[str], executable: str) -> list[str]:
-    """Crash reports that were not there before, those of one program if there are any."""
-    new = [name for name in after if name not in set(before)]
-    return [name for name in new if name.startswith(executable)] or new
