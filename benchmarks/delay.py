@@ -69,9 +69,7 @@ async def serve(port: int, seconds: float) -> None:
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(
-            pump(reader, far_writer, "up"), pump(far_reader, writer, "down"), return_exceptions=True
-        )
+        await asyncio.gather(pump(reader, far_writer, "up"), pump(far_reader, writer, "down"), return_exceptions=True)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)

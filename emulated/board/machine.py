@@ -19,13 +19,14 @@ CPU = "neoverse-n1"
 _ROOT = Path(__file__).resolve().parents[2]
 _LIBRARIES = tuple(root / "usr" / "aarch64-linux-gnu" / "lib" for root in (_ROOT / ".cache" / "arm64", Path("/")))
 _LOADER = "ld-linux-aarch64.so.1"
-_HOOK = Source(
+HOOK = Source(
     "board.so",
     "the library that emulated boards need",
     (Path(__file__).with_name("hook.c"),),
     flags=("-shared", "-fPIC", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-U_FORTIFY_SOURCE"),
     linked=("-ldl",),
 )
+"""What every program of a session loads."""
 
 
 def absent(arch: Arch) -> str | None:
@@ -63,7 +64,7 @@ def variables(arch: Arch, cpu: str, root: Path) -> dict[str, str]:
         UsageError: there is no C compiler to build the library with.
     """
     found: dict[str, str] = {
-        "LD_PRELOAD": str(compiled(_HOOK, inherited())),
+        "LD_PRELOAD": str(compiled(HOOK, inherited())),
         "EMULATED_BOARD_ROOT": str(root),
         "HARNESS_EMULATED": "1",
     }

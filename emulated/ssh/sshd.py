@@ -221,7 +221,7 @@ class Sshd:
             "PerSourcePenalties no" if _version() >= (9, 8) else "",
             f"SetEnv {set_env}",
             f"ForceCommand cd {shlex.quote(str(self.home))} && {self._command}",
-            f"Subsystem sftp {_sftp_server()}",
+            f"Subsystem sftp {_sftp_server()}" if "Subsystem sftp" not in self.options else "",
         ]
         return "".join(f"{line}\n" for line in lines if line)
 

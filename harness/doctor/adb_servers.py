@@ -99,7 +99,7 @@ class AdbServers:
 
     def _open(self, address: str | None, *, needed: bool) -> Server:
         place = self._hosts.place(address)
-        server = open_server(address, self._clock, led=place is not None)
+        server = self._hosts.adb_server(address) or open_server(address, self._clock)
         self._stack.callback(server.close)
         try:
             self._hosts.ready_adb(address)

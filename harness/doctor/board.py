@@ -46,6 +46,9 @@ def check_board(spec: SshSpec, supplies: Supplies, ways: Ways, clock: Clock) -> 
         clock: time.
     """
     title = f"{spec.name} (ssh)"
+    if spec.any:
+        words = f"{spec.origin}: 'any' cannot be driven yet; list the boards one by one, each with its 'address'"
+        return Section(title, (missing("address", words),))
 
     def opened() -> SshConnection:
         return SshConnection(spec.address or "", spec.key, spec.name, clock, owner="device")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ class Level(enum.Enum):
     MISSING = "MISSING"
 
 
+_LAST_COMMAND = re.compile(r"(?P<words>.*:) `(?P<command>[^`]+)`")
+"""What to do ends with a command: that gets a line of its own, to be copied."""
 _STYLES = {Level.OK: "green", Level.NOTE: "yellow", Level.MISSING: "bold red"}
 
 
@@ -93,7 +96,9 @@ def show_end(sections: Sequence[Section], surface: Surface) -> str:
     things = "1 thing is" if len(found) == 1 else f"{len(found)} things are"
     lines = [Text(f"{things} missing." + (" What mends it:" if fixes else ""), "bold")]
     for fix in fixes:
-        lines += _wrapped(Text("  "), fix, surface)
+        found_command = _LAST_COMMAND.fullmatch(fix)
+        lines += _wrapped(Text("  "), found_command["words"] if found_command else fix, surface)
+        lines += [Text(f"    {plain(found_command['command'])}")] if found_command else []
     return emit((_unbroken(line) for line in lines), surface)
 
 

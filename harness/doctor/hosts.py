@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.clock import Clock
-from harness.devices.adb.server import DEFAULT_PORT
+from harness.devices.adb.server import DEFAULT_PORT, AdbServer
 from harness.devices.base import DeviceError
 from harness.devices.board.way import SshWay
 from harness.devices.hosts.cache import FIND_ADB
@@ -90,6 +90,11 @@ class SshHosts:
     def place(self, near: str | None) -> Place | None:
         """What an address of this computer leads to; None if that is this computer itself."""
         return self._places.get(near or "")
+
+    def adb_server(self, near: str | None) -> AdbServer | None:
+        """The host's adb server that `near` leads to; None if it leads to none."""
+        place = self.place(near)
+        return self._hosts.host(place.host).adb_server(near) if near and place else None
 
     def ready_adb(self, near: str | None) -> None:
         """Have the host's adb server answer where `near` leads to one, as its own `adb devices` would. DeviceError."""

@@ -79,7 +79,8 @@ def _findings(spec: IosSpec, usbmuxd: Usbmuxd, transport: Transport) -> Iterator
     listed = next((one for one in usbmuxd.listed if one.udid == spec.udid), None)
     where = "" if spec.host is None else f" on {spec.host}"
     if listed is None:
-        words = f"{usbmuxd.address}{where} does not list {spec.udid}"
+        place = usbmuxd.address if usbmuxd.place is None else usbmuxd.place.far
+        words = f"{place}{where} does not list {spec.udid}"
         yield (missing if spec.required else note)("attached", words, f"plug {spec.name} in and unlock it{_AGAIN}")
         return
     if listed.connection == "usb":

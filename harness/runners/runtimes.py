@@ -38,6 +38,10 @@ _PLATFORMS = {
 }
 _LIBRARY = {"linux": "libLiteRt.so", "android": "libLiteRt.so", "macos": "libLiteRt.dylib"}
 _PIP_SECONDS = 600
+_OWN = (
+    "name the folder of its libraries in the devices file (runtimes: {mine: {path: FOLDER}}) and give the suite's "
+    "delegates 'runtime: mine'"
+)
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,7 @@ def _wheel_folder(version: str, target: str) -> Path:
     if target not in _PLATFORMS:
         raise UsageError(
             f"{WHEEL} has no wheel for {target}; wheels exist for {', '.join(sorted(_PLATFORMS))}; "
-            "build LiteRT for it, name the folder of its libraries in the devices file "
-            "(runtimes: {mine: {path: FOLDER}}), and give the suite's delegates 'runtime: mine'"
+            f"build LiteRT for it, and {_OWN}"
         )
     parent = cache_dir("runtimes")
     folder = parent / f"{version}-{target}"
@@ -217,5 +220,8 @@ def _download(version: str, target: str, scratch: Path) -> Path:
     wheels = sorted(scratch.glob("*.whl"))
     if answer.returncode != 0 or not wheels:
         last = (answer.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise UsageError(f"could not fetch {WHEEL} {version} for {target}: {last}")
+        raise UsageError(
+            f"could not fetch {WHEEL} {version} for {target}: {last}; pip has to reach a package registry or a mirror "
+            f"once; or {_OWN}"
+        )
     return wheels[0]

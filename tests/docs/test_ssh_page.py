@@ -11,7 +11,8 @@ from harness.devices.ios.usbmux import SYSTEM
 from harness.devices.shell.replies import script
 from harness.devices.ssh.errors import PASSPHRASE
 from harness.devices.ssh.transport import STALL_SECONDS
-from tests.docs.test_docs import CODE, page
+from tests.conftest import ROOT
+from tests.docs.test_docs import CODE, page, rows
 
 TEXT = page("ssh.md")
 DF = "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/root 100 1 99 1% /"
@@ -49,6 +50,16 @@ def reply(kind: str, parts: dict[str, str]) -> str:
 def test_defaults_are_the_code_s() -> None:
     assert {PASSPHRASE, SYSTEM, f"127.0.0.1:{DEFAULT_PORT}"} <= set(CODE.findall(TEXT))
     assert f"silent for about {STALL_SECONDS} seconds" in TEXT
+
+
+def test_messages_are_the_code_s() -> None:
+    """Each is in some module of the ways there, word for word."""
+    devices = ROOT / "harness" / "devices"
+    modules = [file for folder in ("ssh", "hosts", "shell") for file in (devices / folder).glob("*.py")]
+    code = "".join(file.read_text() for file in modules)
+    for message, _ in rows(TEXT, "When something is wrong"):
+        for words in message.split(" ... "):
+            assert words in code, message
 
 
 def test_figures_of_the_report_are_the_code_s() -> None:

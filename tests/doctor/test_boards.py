@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from emulated.board.board import Board, absent
+from emulated.board.board import Board
 from emulated.ssh.sshd import keygen
 from harness.devices.local import host_target
 from harness.doctor import links
-from tests import drivers
+from tests.boards import needs_board
 from tests.doctor.conftest import Doctor
 
 pytestmark = pytest.mark.timeout(120)
@@ -22,9 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     """A board of this computer's own architecture, called `rpi` in ~/.ssh/config."""
-    why = absent("native")
-    if why is not None:
-        drivers.absent(why)
+    needs_board("native")
     home = tmp_path / "home"
     (home / ".ssh").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))

@@ -77,6 +77,12 @@ def test_each_thing_to_do_is_said_once() -> None:
     assert end == "4 things are missing. What mends it:\n  harness fetch android\n  free some\n"
 
 
+def test_a_command_stays_on_one_line() -> None:
+    command = "ssh-keyscan -t ed25519 -p 2222 a-board-with-a-long-name.example >> ~/.ssh/known_hosts"
+    end = show_end([Section("a", (missing("host key", "unknown", f"if that is its key: `{command}`"),))], Surface(60))
+    assert end == f"1 thing is missing. What mends it:\n  if that is its key:\n    {command}\n"
+
+
 def test_what_a_device_says_cannot_steer_the_terminal() -> None:
     shown = show_section(Section("a", (missing("reachable", "evil\x1b[2J\r\nwords"),)), Surface())
     assert "\x1b" not in shown
@@ -310,10 +316,10 @@ def test_no_such_device(doctor: Doctor) -> None:
     assert said.err == "harness: no device is called 'bx'; did you mean 'box'?; there are: box\n"
 
 
-def test_kinds_that_cannot_be_driven_yet(doctor: Doctor) -> None:
-    said = doctor(["name: rpi, kind: ssh, address: pi@rpi.example"])
+def test_boards_that_cannot_be_driven_yet(doctor: Doctor) -> None:
+    said = doctor(["name: rpi, kind: ssh, any: [pi@rpi-1.example, pi@rpi-2.example]"])
     assert said.code == 1
-    assert "cannot be driven yet" in said.words("kind", "MISSING")
+    assert "'any' cannot be driven yet" in said.words("address", "MISSING")
 
 
 def test_a_server_that_was_just_started_has_a_moment_to_find_its_phones(

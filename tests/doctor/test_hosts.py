@@ -90,6 +90,14 @@ def test_an_iphone_of_a_host(tmp_path: Path, doctor: Doctor, host: Sshd) -> None
     assert said.words("app", "ok")
 
 
+def test_a_phone_that_is_not_plugged_in_there(phones: AdbLab, doctor: Doctor, far: Callable[..., str]) -> None:
+    said = doctor([far("NOTTHERE01", "gone"), far("NOTTHERE02", "guest", ", required: false") + "}" + HOSTS])
+    assert said.code == 1
+    words = said.out.partition("gone (android)")[2]
+    assert f"127.0.0.1:{phones.server_port} of rack" in " ".join(words.split())
+    assert "NOTTHERE02 is not plugged in at rack" in said.words("devices", "note")
+
+
 def test_a_host_that_lets_nobody_in(phones: AdbLab, doctor: Doctor, far: Callable[..., str], host: Sshd) -> None:
     phone = phones.add("pixel-8")
     (host.folder / "authorized_keys").write_text("")

@@ -89,8 +89,11 @@ def test_the_version_behind_a_name_is_told_without_fetching_it(tmp_path: Path, m
 
 
 def test_a_target_without_wheel_is_named() -> None:
-    with pytest.raises(UsageError, match="ai-edge-litert has no wheel for armv7-linux; wheels exist for aarch64-linux"):
+    words = r"has no wheel for armv7-linux; wheels exist for aarch64-linux, .*; build LiteRT for it, .*path: FOLDER"
+    with pytest.raises(UsageError, match=words):
         runtimes().get("2.2.0", "armv7-linux")
+    with pytest.raises(UsageError, match=words):
+        runtimes().get(None, "armv7-linux")
 
 
 def wheel(path: Path, *names: str) -> Path:

@@ -8,23 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from emulated.board import board as emulated
 from emulated.board.board import Board
 from harness.devices.local import host_target, machine_name
-from tests.drivers import absent
+from tests.boards import needs_board
 from tests.session.conftest import Lab
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="emulated boards run on Linux only")
 
 
 @pytest.fixture
-def board(tmp_path: Path, own_home: Path) -> Iterator[Board]:
+def board(lab: Lab, tmp_path: Path) -> Iterator[Board]:
     """A board that ssh knows as `board`."""
-    if why := emulated.absent("native"):
-        absent(why)
-    (own_home / ".ssh").mkdir(mode=0o700)
+    needs_board("native")
+    ssh = Path.home() / ".ssh"  # that of pytester, which `lab` is made of
+    ssh.mkdir(mode=0o700)
     with Board(tmp_path / "board", "native") as board:
-        (own_home / ".ssh" / "config").write_text(board.ssh_config.read_text())
+        (ssh / "config").write_text(board.ssh_config.read_text())
         yield board
 
 

@@ -18,13 +18,13 @@ import pytest
 
 from emulated.android.lab import AdbLab
 from emulated.board.board import Board
-from emulated.board.board import absent as absent_board
 from emulated.ios.lab import IosLab
 from emulated.ssh.sshd import Sshd
 from harness.devices.adb.server import adb_program
 from harness.devices.local import host_target, machine_name
 from harness.lab.spec import IOS_TARGET
-from tests.drivers import absent, swiftshader
+from tests.boards import arm64_runner, needs_board
+from tests.drivers import swiftshader
 from tests.ios_tools import needs_tidevice
 from tests.session.conftest import Lab
 
@@ -38,11 +38,15 @@ MODELS = ("add", "conv_2d")
 DELEGATES = "delegates:\n  cpu: {accelerator: cpu}\n  gpu: {accelerator: gpu, precision: fp32, expect: if_available}\n"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def runner() -> Path:
+    """The board's runner, built before a test has a home of its own: zig keeps the C library that it makes at home."""
+    needs_board()
+    return arm64_runner()
+
+
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[Board]:
-    why = absent_board()
-    if why is not None:
-        absent(why)
     with Board(tmp_path / "board") as made:
         yield made
 

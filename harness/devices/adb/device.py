@@ -228,7 +228,7 @@ class AdbDevice:
 
     def _to_device(self, deadline: Deadline) -> Connection:
         """A connection whose next request goes to the device."""
-        connection = Connection(self.server.address, self._subject, deadline)
+        connection = Connection(self.server.address, self._subject, deadline, self.server.where)
         with self._lock:
             self._open.add(connection)
         try:
@@ -310,7 +310,7 @@ class AdbDevice:
         if self.state in (UNAUTHORIZED, "authorizing"):
             return self._subject.refused("device unauthorized", _CONNECT)
         if self.state == ABSENT:
-            what = f"is not connected to the adb server at {':'.join(map(str, self.server.address))}"
+            what = f"is not connected to the adb server at {self.server.where}"
         else:
             what = f"is {self.state}"
         return self._subject.error(DeviceLostError, what, command=_CONNECT, said=said, todo=REPLUG)

@@ -48,21 +48,27 @@ class ListedDevice:
 
 
 class AdbServer:
-    """An adb server, on this computer or another. May be used from several threads."""
+    """An adb server, on this computer or another. May be used from several threads.
 
-    def __init__(self, host: str, port: int, clock: Clock, *, led: bool = False) -> None:
+    Attributes:
+        address: that is connected to.
+        where: it is, for messages.
+    """
+
+    def __init__(self, host: str, port: int, clock: Clock, *, led: str = "") -> None:
         """Stand for the server; nothing is opened or started.
 
         Args:
             host: name or address.
             port: TCP port.
             clock: time.
-            led: whether the port leads to another computer's server: none is started here in its place.
+            led: where the port leads to, if that is another computer's server: none is started here in its place.
         """
         self.address = (host, port)
         self._clock = clock
+        self.where = led or f"{host}:{port}"
         self._led = led
-        self._subject = Subject(f"adb server {host}:{port}")
+        self._subject = Subject(f"adb server {self.where}")
         self._starting = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -92,7 +98,7 @@ class AdbServer:
             ServerDownError: it is not there, or hangs.
             AdbProtocolError: something else listens there.
         """
-        with Connection(self.address, self._subject, Deadline(self._clock, seconds)) as connection:
+        with Connection(self.address, self._subject, Deadline(self._clock, seconds), self.where) as connection:
             connection.dial()
             text = connection.ask_server_text("host:version")
             try:
@@ -219,7 +225,7 @@ class AdbServer:
         return ListedDevice(serial, state, number, path, tags.get("product"), tags.get("model"))
 
     def _state_of(self, number: int, seconds: float) -> str:
-        with Connection(self.address, self._subject, Deadline(self._clock, seconds)) as connection:
+        with Connection(self.address, self._subject, Deadline(self._clock, seconds), self.where) as connection:
             connection.dial()
             return connection.ask_server_text(f"host-transport-id:{number}:get-state")
 
@@ -240,7 +246,7 @@ def adb_program() -> str:
         raise subject.error(ServerDownError, "has no adb program", said=str(error), todo=todo) from error
 
 
-def open_server(address: str | None, clock: Clock, *, led: bool = False) -> AdbServer:
+def open_server(address: str | None, clock: Clock, *, led: str = "") -> AdbServer:
     """The adb server at "host:port"; None is the one that the adb program itself would use.
 
     Args:

@@ -42,17 +42,19 @@ class Connection:
     Used by one thread; `interrupt` alone may be called from another. Use it as a context manager.
     """
 
-    def __init__(self, address: tuple[str, int], subject: Subject, deadline: Deadline) -> None:
+    def __init__(self, address: tuple[str, int], subject: Subject, deadline: Deadline, where: str = "") -> None:
         """Prepare; nothing is opened before `dial`.
 
         Args:
             address: host and port of the adb server.
             subject: who errors are about.
             deadline: of everything on this connection.
+            where: the server is, for messages; its address by default.
         """
         self.subject = subject
         self.command = ""
         self.deadline = deadline
+        self.where = where or f"{address[0]}:{address[1]}"
         self._address = address
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -112,11 +114,6 @@ class Connection:
         self._poll.register(opened, select.POLLIN)
         if self._interrupted:
             raise self.lost()
-
-    @property
-    def where(self) -> str:
-        """Address of the server, for messages."""
-        return f"{self._address[0]}:{self._address[1]}"
 
     def ask_server(self, service: str) -> None:
         """Send a request that the server answers by itself, and read its OKAY.

@@ -21,6 +21,7 @@ PHONE = Kind(
     target_of=target_of,
     state_script=STATE_SCRIPT,
     parse_state=parse_state,
+    needs=(),
     elsewhere="/data/local/tmp is the place that Android has for this",
     watch="watch `adb logcat`",
 )

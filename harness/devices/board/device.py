@@ -19,6 +19,7 @@ BOARD = Kind(
     target_of=target_of,
     state_script=STATE_SCRIPT,
     parse_state=parse_state,
+    needs=("setsid", "timeout", "env"),  # no connection ends a program there: its time limit has to
     elsewhere="a folder that this user may write to, on a file system that is not mounted read-only or noexec",
     watch="look into `journalctl -k` on it, and at its power supply",
 )

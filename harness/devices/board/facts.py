@@ -40,7 +40,10 @@ FACTS_SCRIPT = script(
     "facts",
     {
         "system": "uname -s; uname -m; uname -r; getconf LONG_BIT || echo",
-        "libc": "getconf GNU_LIBC_VERSION || for f in /lib/ld-musl-*; do [ -e $f ] && echo musl; done",
+        "libc": """\
+getconf GNU_LIBC_VERSION || for m in x86_64 aarch64 armhf; do
+  [ -e /lib/ld-musl-$m.so.1 ] && echo musl
+done""",
         "model": """\
 for f in /proc/device-tree/model /sys/class/dmi/id/product_name; do
   if [ -s $f ]; then

@@ -53,6 +53,7 @@ _HOST = Kind(
     state_script="",
     parse_state=lambda _: {},
     elsewhere="",
+    needs=(),
     watch="",
 )
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from harness.clock import Clock
 from harness.devices.adb.errors import AdbError
-from harness.devices.adb.server import DEFAULT_PORT, LOOPBACK, open_server, split_address
+from harness.devices.adb.server import DEFAULT_PORT, LOOPBACK, AdbServer, open_server, split_address
 from harness.devices.base import DeviceError
 from harness.devices.hosts.cache import Behind, HostCache
 from harness.devices.ios import usbmux
 from harness.devices.shell.errors import WayRefusedError
-from harness.devices.ssh.channels import open_socket, open_tcp
+from harness.devices.ssh.channels import Opener, open_socket, open_tcp
 from harness.devices.ssh.connection import SshConnection
 from harness.devices.ssh.errors import SshLostError
 from harness.devices.ssh.forward import Forward, Stream
@@ -98,7 +98,15 @@ class Host:
         where, _, port = far.rpartition(":")
         return self._lead(far, lambda link, seconds: open_tcp(link, where.strip("[]"), int(port), seconds))
 
-    def leads(self, near: str | None) -> bool:
+    def adb_server(self, near: str) -> AdbServer:
+        """The adb server that a port here leads to."""
+        return open_server(near, self._clock, led=f"{self._led[near].far} of {self.name}")
+
+    def problem(self, near: str) -> DeviceError | None:
+        """Why the last connection to a port here led nowhere; None if it did not."""
+        return self._led[near].forward.problem
+
+    def leads(self, near: str) -> bool:
         """Whether an address of this computer is one of the ports that lead to this host."""
         return near in self._led
 
@@ -190,7 +198,7 @@ class Host:
         for one in led:
             one.forward.close()
 
-    def _lead(self, far: str, opener: Callable[[object, float], Stream]) -> str:
+    def _lead(self, far: str, opener: Callable[[Opener, float], Stream]) -> str:
         with self._lock:
             for near, led in self._led.items():
                 if led.far == far:
@@ -209,7 +217,7 @@ class Host:
     def _adb_version(self, near: str) -> int | None:
         """Of the adb server that a port leads to; None if nothing listens there. Raises WayError."""
         try:
-            return open_server(near, self._clock, led=True).version(_PROBE_SECONDS)
+            return self.adb_server(near).version(_PROBE_SECONDS)
         except AdbError as error:
             problem = self._led[near].forward.problem
             if problem is None:

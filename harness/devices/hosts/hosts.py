@@ -84,13 +84,14 @@ class Hosts:
 
     def android_lister(self) -> AndroidLister:
         """Lists the phones of an adb server, of a host or of this computer."""
-        from harness.devices.android.discovery import asking
+        from harness.devices.android.discovery import asking, list_devices
 
         ask, never = asking(self._clock), threading.Event()
 
         def listed(address: str | None) -> Sequence[ListedDevice]:
-            for host in self._leading(address):
-                host.ready_adb(address or "", never)
+            for near, host in self._leading(address):
+                host.ready_adb(near, never)
+                return list_devices(host.adb_server(near), self._clock)
             return ask(address)
 
         return listed
@@ -102,8 +103,8 @@ class Hosts:
         never = threading.Event()
 
         def listed(address: str | None) -> Sequence[ListedIphone]:
-            for host in self._leading(address):
-                host.ready_usbmuxd(address or "", never)
+            for near, host in self._leading(address):
+                host.ready_usbmuxd(near, never)
             return list_devices(address, _LIST_SECONDS, self._clock)
 
         return listed
@@ -113,18 +114,16 @@ class Hosts:
         for host in self._hosts.values():
             host.close()
 
-    def _leading(self, address: str | None) -> list[Host]:
-        """The host that a port of this computer leads to, if it leads to one."""
-        return [host for host in self._hosts.values() if host.leads(address)]
+    def _leading(self, address: str | None) -> list[tuple[str, Host]]:
+        """An address and the host that it leads to; nothing if it leads to none."""
+        return [(address, host) for host in self._hosts.values() if address is not None and host.leads(address)]
 
     def _android(self, spec: AndroidSpec, host: Host) -> Device:
-        from harness.devices.adb.server import open_server
         from harness.devices.android.device import AndroidDevice
         from harness.devices.hosts.near import NearAdb
 
         near = spec.adb_server or ""
-        server = open_server(near, self._clock, led=True)
-        way = NearAdb(server, host.behind(near, spec.serial or ""), spec.name, self._clock, host.cache)
+        way = NearAdb(host.adb_server(near), host.behind(near, spec.serial or ""), spec.name, self._clock, host.cache)
         device = AndroidDevice(spec, self._clock, way)
         return HostedDevice(device, host, lambda cancelled: host.ready_adb(near, cancelled))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.clock import Clock
 from harness.devices.adb.device import AdbDevice
 from harness.devices.adb.server import AdbServer
-from harness.devices.adb.sync import SyncSession
 from harness.devices.adb.wire import Connection
 from harness.devices.base import DeviceError
 from harness.devices.hosts.cache import Behind, HostCache
@@ -107,7 +106,7 @@ class NearAdb(AdbDevice):
 class _NearSession:
     """A session whose large files come from the host."""
 
-    def __init__(self, session: SyncSession, device: NearAdb, deadline: Deadline) -> None:
+    def __init__(self, session: FileSession, device: NearAdb, deadline: Deadline) -> None:
         self._session = session
         self._device = device
         self._deadline = deadline

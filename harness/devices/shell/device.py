@@ -201,6 +201,11 @@ class ShellDevice:
                 f"{said}; give another `root` in devices.yaml ({self._remote.kind.elsewhere})"
             )
         self._tools = frozenset(reply.words("tools"))
+        missing = [tool for tool in self._remote.kind.needs if tool not in self._tools]
+        if missing:
+            raise self._unusable(
+                f"{self.name}: it has no command {', '.join(missing)}; install util-linux and coreutils, or busybox"
+            )
         self._store = Store(self._remote, self._tools)
 
     def _unusable(self, message: str) -> DeviceError:

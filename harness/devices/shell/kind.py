@@ -18,6 +18,7 @@ class Kind:
         target_of: the target whose programs a device with such facts runs; raises UsageError if there is none.
         state_script: POSIX sh that prints the state, made to stand inside other scripts; $ROOT as above.
         parse_state: state from what that printed; never raises.
+        needs: commands that it must have.
         elsewhere: what messages say about the choice of another `root`.
         watch: where a person finds out why a job or the device died.
     """
@@ -28,5 +29,6 @@ class Kind:
     target_of: Callable[[Mapping[str, Any]], str]
     state_script: str
     parse_state: Callable[[str], dict[str, Any]]
+    needs: tuple[str, ...]
     elsewhere: str
     watch: str

@@ -35,6 +35,8 @@ C = TypeVar("C", bound=Stream)
 
 _ABSENT_SECONDS = 8.0  # for one that was never reached: whoever mistyped an address should not wait for long
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # between tries, doubled each time
+_POLL_SECONDS = 0.25
+_END_SECONDS = 0.5  # between the end of a connection's channels and its own
 _FULL_PAUSE = 0.1  # before a session is asked for again where all are taken
 _ALIVE_SECONDS = 5.0
 _DIAL_SECONDS = 30.0
@@ -114,16 +116,20 @@ class SshConnection:
         """
         deadline = Deadline(self._clock, seconds if self.made else min(seconds, _ABSENT_SECONDS))
         interrupts = self._interrupts
+
+        def stopped() -> bool:
+            return cancelled.is_set() or self._closed or self._interrupts != interrupts
+
         while True:
-            pause = self._due - self._clock.monotonic()
-            if pause > 0 and self._clock.wait(cancelled, min(pause, max(0.0, deadline.left()))):
-                raise self._cancelled()
+            while (pause := min(self._due - self._clock.monotonic(), deadline.left(), _POLL_SECONDS)) > 0:
+                self._clock.wait(cancelled, pause)
+                if stopped():
+                    raise self._cancelled()
             try:
-                self._live(deadline, lambda: cancelled.is_set() or self._interrupts != interrupts)
+                self._live(deadline, stopped)
                 return
             except (SshLostError, SshTimeoutError):
-                left = deadline.left()
-                if self._closed or self._interrupts != interrupts or cancelled.is_set() or left <= 0 or self._hopeless:
+                if stopped() or deadline.left() <= 0 or self._hopeless:
                     raise
 
     def run(
@@ -311,25 +317,33 @@ class SshConnection:
         refused = ""
         while True:
             self._freed.clear()
+            late = False
             try:
                 return transport.open("session", b"", deadline.left())
             except library.ChannelException as error:
                 refused = error.text
-            except TimeoutError as error:
-                what = f"opens no session for '{shorten(shown)}' within {deadline.seconds:g} s"
-                raise self.subject.error(SshTimeoutError, what, command=shown) from error
+            except TimeoutError:
+                late = True
             except (library.SSHException, EOFError, OSError) as error:
                 raise self._lost(transport, shorten(shown)) from error
-            if deadline.left() <= 0:
-                what = f"no session was free for '{shorten(shown)}' within {deadline.seconds:g} s"
-                todo = "raise MaxSessions in its sshd_config (10 by default)"
-                raise self.subject.error(NoSessionError, what, command=shown, said=refused, todo=todo)
+            if late or deadline.left() <= 0:
+                raise self._no_session(deadline, shown, refused)
             self._clock.wait(self._freed, min(_FULL_PAUSE, deadline.left()))
+
+    def _no_session(self, deadline: Deadline, shown: str, refused: str) -> SshTimeoutError:
+        within = f"for '{shorten(shown)}' within {deadline.seconds:g} s"
+        if not refused:
+            return self.subject.error(SshTimeoutError, f"opens no session {within}", command=shown, todo=CHECK)
+        todo = "raise MaxSessions in its sshd_config (10 by default)"
+        return self.subject.error(
+            NoSessionError, f"no session was free {within}", command=shown, said=refused, todo=todo
+        )
 
     def _lost(self, transport: SshTransport, what: str) -> SshError:
         link = self._link
         if link is None or link.transport is not transport:
             return self.subject.error(SshLostError, "the connection was closed from our side", command=what)
+        transport.join(_END_SECONDS)
         if transport.stalled:
             words = f"nothing came from it any more in the middle of '{what}': the link is dead"
             return self.subject.error(SshLostError, words, command=what, todo=CHECK)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from harness.devices.base import DeviceError
+from harness.devices.ssh.library import paramiko
 
 _PIECE = 64 << 10
 _BACKLOG = 128
@@ -68,6 +69,7 @@ class Forward:
 
         Raises:
             OSError: no port is free.
+            UsageError: paramiko is not installed.
         """
         self._open = open_stream
         self._name = name
@@ -77,6 +79,8 @@ class Forward:
         self._ends: set[socket.socket | Stream] = set()
         self._threads: set[threading.Thread] = set()
         self._closed = False
+        # What paramiko's channels raise, depending on when the connection ended.
+        self._ended = (OSError, EOFError, paramiko().SSHException)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.bytes_sent = 0
@@ -95,19 +99,12 @@ class Forward:
         self._accepting.join(_JOIN_SECONDS)
         self._listener.close()
         with self._lock:
-            ends, self._ends = [*self._ends, *self._spares], set()
+            ends, self._ends = self._ends, set()
             threads = list(self._threads)
         for end in ends:
-            _cut(end)
+            self._cut(end)
         for thread in threads:
             thread.join(_JOIN_SECONDS)
-
-    def cut(self) -> None:
-        """Cut every connection, and go on listening: those who wait for an answer hear at once that none comes."""
-        with self._lock:
-            ends, self._spares = [*self._ends, *self._spares], []
-        for end in ends:
-            _cut(end)
 
     def _accept(self) -> None:
         while True:
@@ -138,15 +135,17 @@ class Forward:
             self._up(near, far)
             down.join()
         finally:
-            for end in filter(None, (near, far)):
-                with self._lock:
-                    self._ends.discard(end)
-                _cut(end)
+            with self._lock:
+                self._ends -= {near, far}
+            self._cut(near)
+            if far is not None:
+                self._cut(far)
 
     def _take(self) -> Stream | None:
         with self._lock:
             while self._spares:
                 spare = self._spares.pop()
+                self._ends.discard(spare)
                 if not spare.closed and not spare.eof_received:
                     return spare
         try:
@@ -163,19 +162,17 @@ class Forward:
                 return
         with contextlib.suppress(DeviceError):
             spare = self._open()
-            with self._lock:
-                if not self._closed:
+            if self._keep(spare):
+                with self._lock:
                     self._spares.append(spare)
-                    return
-            spare.close()
 
     def _up(self, near: socket.socket, far: Stream) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*self._ended):
             while data := near.recv(_PIECE):
                 far.sendall(data)
                 with self._lock:
                     self.bytes_sent += len(data)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*self._ended):
             far.shutdown_write()
 
     def _down(self, far: Stream, near: socket.socket) -> None:
@@ -185,8 +182,8 @@ class Forward:
                 with self._lock:
                     self.bytes_received += len(data)
             near.shutdown(socket.SHUT_WR)
-        except OSError:
-            _cut(far)  # nobody reads it any more
+        except self._ended:
+            self._cut(far)  # nobody reads it any more
         if far.closed:
             with contextlib.suppress(OSError):
                 near.shutdown(socket.SHUT_RD)  # and nobody takes what would still be sent
@@ -197,7 +194,7 @@ class Forward:
             if not self._closed:
                 self._ends.add(end)
                 return True
-        _cut(end)
+        self._cut(end)
         return False
 
     def _start(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
@@ -214,11 +211,10 @@ class Forward:
         thread.start()
         return thread
 
-
-def _cut(end: socket.socket | Stream) -> None:
-    """Close an end that another thread may wait on."""
-    with contextlib.suppress(OSError, EOFError):
-        if isinstance(end, socket.socket):
-            end.shutdown(socket.SHUT_RDWR)
-    with contextlib.suppress(OSError, EOFError):
-        end.close()
+    def _cut(self, end: socket.socket | Stream) -> None:
+        """Close an end that another thread may wait on."""
+        with contextlib.suppress(OSError):
+            if isinstance(end, socket.socket):
+                end.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(*self._ended):
+            end.close()

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from paramiko import SSHException
+
 from harness.devices.shell.deadline import Deadline
 from harness.devices.shell.way import RemoteStat
 from harness.devices.ssh.command import ask
@@ -153,7 +155,7 @@ class Sftp:
                 data = data[sent:]
         except TimeoutError as error:
             raise self._late() from error
-        except OSError as error:
+        except (OSError, EOFError, SSHException) as error:
             raise self._end() from error
 
     def answered(self) -> bool:
@@ -240,6 +242,8 @@ class Sftp:
             data = self._channel.recv(_FLUSH)
         except TimeoutError as error:
             raise self._late() from error
+        except (EOFError, SSHException) as error:  # it could not say that it has room for more
+            raise self._end() from error
         if not data:
             raise self._end()
         self._in += data

@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from emulated.board import board as emulated
 from emulated.board.board import Board
 from harness.devices.board.device import BoardDevice
 from harness.lab.spec import SshSpec
+from tests.boards import needs_board
 from tests.devices import jobs
 from tests.devices.jobs import CLOCK, until
-from tests.drivers import absent
 
 NAME = "board"
 
@@ -27,6 +26,7 @@ Add = Callable[..., "Bench"]
 class Bench(jobs.Bench):
     """A board, and a device of the harness for it."""
 
+    device: BoardDevice
     board: Board
 
     @property
@@ -55,8 +55,7 @@ def device(**keys: Any) -> BoardDevice:
 @pytest.fixture
 def add(own_home: Path, tmp_path: Path) -> Iterator[Add]:
     """Makes a board; afterwards nothing may go on running on it."""
-    if why := emulated.absent("native"):
-        absent(why)
+    needs_board("native")
     (own_home / ".ssh").mkdir(mode=0o700)
     benches: list[Bench] = []
 
@@ -71,7 +70,7 @@ def add(own_home: Path, tmp_path: Path) -> Iterator[Add]:
     try:
         for bench in benches:
             bench.device.close()
-            until(lambda bench=bench: not bench.programs(), 5)  # type: ignore[misc]
+            until(lambda bench=bench: not bench.programs(), 20)  # type: ignore[misc]
     finally:
         for bench in benches:
             bench.board.stop()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Sequence
 
 import pytest
 
@@ -109,7 +111,7 @@ def test_a_board_without_runtime_is_refused_with_words(add: Add, machine: str, w
 def test_musl_is_refused_with_words(add: Add) -> None:
     bench = add()
     bench.board.set_command("getconf", '[ "$1" = LONG_BIT ] && echo 64 || exit 1')
-    bench.board.set_file("/lib/ld-musl-x86_64.so.1", "")
+    bench.board.set_file("/lib/ld-musl-armhf.so.1", "")
     with pytest.raises(DeviceError, match="musl") as caught:
         bench.connect()
     assert caught.value.error_class is ErrorClass.CONFIG
@@ -118,6 +120,69 @@ def test_musl_is_refused_with_words(add: Add) -> None:
 def test_cores_that_the_board_does_not_have(add: Add) -> None:
     with pytest.raises(DeviceError, match=r"board: the device has no core 999; it has \d+") as caught:
         add(cores=(0, 999)).connect()
+    assert caught.value.error_class is ErrorClass.CONFIG
+
+
+FEW = [
+    "sh",
+    "cat",
+    "mkdir",
+    "chmod",
+    "rm",
+    "ls",
+    "ln",
+    "mv",
+    "dd",
+    "df",
+    "date",
+    "grep",
+    "sleep",
+    "head",
+    "env",
+    "setsid",
+    "timeout",
+    "uname",
+    "tr",
+    "id",
+    "kill",
+]
+"""What a board with a small busybox has."""
+
+
+def with_tools(bench: Bench, names: Sequence[str]) -> None:
+    """Have the board know these commands alone."""
+    folder = bench.folder / "few"
+    folder.mkdir()
+    for name in names:
+        found = shutil.which(name, path="/usr/bin:/bin")
+        if found is not None:  # kill is the shell's own
+            (folder / name).symlink_to(found)
+    bench.board.set_command("sh", f'PATH={folder}; export PATH; exec /bin/sh "$@"')
+
+
+def test_a_board_with_few_tools_runs_jobs_all_the_same(add: Add) -> None:
+    bench = add()
+    with_tools(bench, FEW)
+    assert "stat" not in bench.connect()["tools"]
+    file = bench.file("42\n", "in.txt")
+    output = bench.run('read X <in.txt; echo "$X"; sleep 60 & echo 1 >out/result; exit 3', file)
+    assert (output.exit_code, output.stdout) == (3, "42\n")
+    assert (output.folder / "result").read_text() == "1\n"
+    assert bench.programs() == []
+    assert bench.jobs == []
+    (bench.root / "sha256" / file.sha256).write_text("43\n")
+    second = bench.another()
+    second.connect()
+    assert second.run("cat in.txt", file).stdout == "42\n", "hashed by the controller"
+    second.device.close()
+
+
+@pytest.mark.parametrize("tool", ["setsid", "timeout"])
+def test_a_board_that_cannot_end_a_job_by_itself_is_refused_with_words(add: Add, tool: str) -> None:
+    bench = add()
+    with_tools(bench, [name for name in FEW if name != tool])
+    with pytest.raises(DeviceError, match=f"board: it has no command {tool}; install") as caught:
+        bench.connect()
     assert caught.value.error_class is ErrorClass.CONFIG
 
 

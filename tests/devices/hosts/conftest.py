@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,22 +16,32 @@ from emulated.android.lab import AdbLab
 from emulated.android.phone import Phone
 from emulated.ssh.sshd import Sshd
 from emulated.ssh.sshd import absent as no_sshd
-from harness.clock import SystemClock
-from harness.devices.base import DeviceError
-from harness.devices.hosts.device import HostedDevice
 from harness.devices.hosts.host import Host
 from harness.devices.hosts.hosts import Hosts
 from harness.lab.spec import AndroidSpec, HostSpec
-from tests.devices.android.conftest import Bench
+from tests.devices import jobs
+from tests.devices.android.conftest import ROOT
+from tests.devices.jobs import CLOCK
 from tests.drivers import absent
 from tests.faults.conftest import end_servers
 
-CLOCK = SystemClock()
+MakeRack = Callable[..., "Rack"]
+
+
+@dataclass
+class Bench(jobs.Bench):
+    """A phone behind a host, and a device of the harness for it."""
+
+    phone: Phone
+
+    @property
+    def root(self) -> Path:
+        return self.phone.root / ROOT
 
 
 @dataclass
 class Rack:
-    """A host and its phones, and the harness's way to them."""
+    """A host and its Android phones, and the harness's way to them."""
 
     sshd: Sshd
     phones: AdbLab
@@ -51,27 +59,25 @@ class Rack:
         folder = self.sshd.home / ".cache" / "harness" / "sha256"
         return {path.name: path.stat().st_size for path in folder.iterdir()} if folder.is_dir() else {}
 
-    def open(self, **keys: Any) -> Hosts:
-        """The host of another run of the harness."""
-        made = Hosts({"rack": HostSpec(ssh="rack", **keys)}, CLOCK)
-        self.hosts.append(made)
-        return made
+    def open(self) -> Hosts:
+        """The host, as another run of the harness has it."""
+        self.hosts.append(Hosts({"rack": HostSpec(ssh="rack")}, CLOCK))
+        return self.hosts[-1]
 
     @property
     def host(self) -> Host:
         return (self.hosts[-1] if self.hosts else self.open()).host("rack")
 
-    def spec(self, phone: Phone | str, **keys: Any) -> AndroidSpec:
-        serial = phone if isinstance(phone, str) else phone.serial
-        entry = {"name": "phone", "serial": serial, "host": "rack", "adb_server": self.far}
-        return AndroidSpec.model_validate({"kind": "android", **entry, **keys}).at("devices.yaml:4")
+    def spec(self, serial: str, **keys: Any) -> AndroidSpec:
+        entry = {"kind": "android", "serial": serial, "host": "rack", "adb_server": self.far, **keys}
+        if serial != "*":
+            entry.setdefault("name", "phone")
+        return AndroidSpec.model_validate(entry).at("devices.yaml:4")
 
     def bench(self, phone: Phone, **keys: Any) -> Bench:
         """A phone behind the host, not yet connected."""
         hosts = self.hosts[-1] if self.hosts else self.open()
-        device = hosts.open(hosts.placed(self.spec(phone, **keys)))
-        assert isinstance(device, HostedDevice)
-        return Bench(device, self.folder, phone, self.phones.server_port)
+        return Bench(hosts.open(hosts.placed(self.spec(phone.serial, **keys))), self.folder, phone)
 
 
 @pytest.fixture
@@ -84,9 +90,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def commands(folder: Path) -> Path:
+    """A folder with this computer's commands, but for adb."""
+    folder.mkdir()
+    for place in ("/usr/bin", "/bin"):
+        for path in Path(place).iterdir():
+            if path.name != "adb" and not (folder / path.name).is_symlink():
+                (folder / path.name).symlink_to(path)
+    return folder
+
+
 @pytest.fixture
-def make_rack(tmp_path: Path, home: Path) -> Iterator[Callable[..., Rack]]:
-    """Makes a host; afterwards neither a port nor a thread of the harness is left."""
+def make_rack(tmp_path: Path, home: Path) -> Iterator[MakeRack]:
+    """Makes a host; afterwards no thread of the harness is left."""
     if why := no_sshd():
         absent(why)
     before = set(threading.enumerate())
@@ -97,9 +113,10 @@ def make_rack(tmp_path: Path, home: Path) -> Iterator[Callable[..., Rack]]:
             folder = tmp_path / "controller"
             folder.mkdir()
             phones = stack.enter_context(AdbLab(tmp_path / "phones"))
-            program = Path(adbutils.adb_path())
-            path = os.environ["PATH"] + (f":{program.parent}" if adb else "")
-            sshd = stack.enter_context(Sshd(tmp_path / "sshd", env={"PATH": path}, **keys))
+            programs = commands(tmp_path / "bin")
+            if adb:
+                (programs / "adb").symlink_to(adbutils.adb_path())
+            sshd = stack.enter_context(Sshd(tmp_path / "sshd", env={"PATH": str(programs)}, **keys))
             config = home / ".ssh" / "config"
             config.write_text(sshd.config("rack"))
             config.chmod(0o600)
@@ -114,12 +131,12 @@ def make_rack(tmp_path: Path, home: Path) -> Iterator[Callable[..., Rack]]:
                 hosts.close()
     for rack in racks:
         end_servers(rack.phones.server_port)
-    left = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith(("to ", "ssh"))]
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith(("to ", "ssh"))]
     for thread in left:
         thread.join(10)
     assert not [thread.name for thread in left if thread.is_alive()]
 
 
 @pytest.fixture
-def rack(make_rack: Callable[..., Rack]) -> Rack:
+def rack(make_rack: MakeRack) -> Rack:
     return make_rack()

@@ -17,7 +17,7 @@ from harness.devices.ssh import transport
 from harness.devices.ssh.connection import SshConnection
 from harness.devices.ssh.errors import SshLostError, SshProtocolError, SshRefusedError, SshTimeoutError
 from harness.devices.ssh.files import SftpSession
-from tests.devices.ssh.conftest import BOUND, STALL_BOUND, Background, Connect, until
+from tests.devices.ssh.conftest import BOUND, NEVER, STALL_BOUND, Background, Connect, until
 
 PLAIN = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
 
@@ -177,7 +177,7 @@ def test_an_sshd_that_dies_in_the_middle_of_a_transfer(board: SshConnection, own
     with board.files(BOUND) as files:
         files.push(b"x", "first")
         pushing = Background(lambda: files.push_many([PushFile(bytes(1 << 20), f"big{n}") for n in range(2000)]))
-        until(lambda: (there / "big3").exists())
+        until((there / "big3").exists)
         own.kill()
         error = pushing.join()
         assert isinstance(error, SshLostError)
@@ -185,7 +185,7 @@ def test_an_sshd_that_dies_in_the_middle_of_a_transfer(board: SshConnection, own
         with pytest.raises(SshLostError):
             files.stat("first")
     own.start()
-    board.connect(BOUND, transport.threading.Event())
+    board.connect(BOUND, NEVER)
     with board.files(BOUND) as files:
         assert files.stat("first") is not None
 
@@ -195,7 +195,7 @@ def test_a_link_that_stalls_in_the_middle_of_a_transfer(
 ) -> None:
     with board.files(1000.0) as files:
         pushing = Background(lambda: files.push_many([PushFile(bytes(1 << 20), f"big{n}") for n in range(2000)]))
-        until(lambda: (there / "big3").exists())
+        until((there / "big3").exists)
         own.stall()
         monkeypatch.setattr(transport, "STALL_SECONDS", 2)
         error = pushing.join(STALL_BOUND)
@@ -233,9 +233,12 @@ def test_a_read_only_disk_is_told_in_words(tmp_path: Path, to: Connect) -> None:
 def test_a_limit_that_the_server_has_no_word_for(tmp_path: Path, to: Connect) -> None:
     """A quota, say: here, of one file's size."""
     command = f"ulimit -f 64; trap '' XFSZ; {PLAIN}"
-    with Sshd(tmp_path / "sshd", command=command) as server, to(server).files(BOUND) as files:
-        with pytest.raises(SshRefusedError, match="'big' was not taken: Failure"):
-            files.push(bytes(1 << 20), "big")
+    with (
+        Sshd(tmp_path / "sshd", command=command) as server,
+        to(server).files(BOUND) as files,
+        pytest.raises(SshRefusedError, match="'big' was not taken: Failure"),
+    ):
+        files.push(bytes(1 << 20), "big")
 
 
 def test_a_folder_that_may_not_be_written(tmp_path: Path, to: Connect) -> None:
@@ -250,12 +253,19 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, to: Connect) -> None:
         server.home.chmod(0o755)
 
 
-def test_no_file_service(tmp_path: Path, to: Connect) -> None:
-    """An sshd without one, and login scripts that talk in between."""
-    with Sshd(tmp_path / "none", options="Subsystem sftp /nowhere/sftp-server\nSubsystem none /bin/false") as server:
-        with to(server).files(BOUND) as files, pytest.raises((SshRefusedError, SshLostError)) as caught:
-            files.stat("file")
-        assert "sftp" in str(caught.value) or "file" in str(caught.value)
-    with Sshd(tmp_path / "noisy", command=f"echo Welcome to this board; {PLAIN}") as server:
-        with to(server).files(BOUND) as files, pytest.raises(SshProtocolError, match=r"Welcome.*login scripts"):
-            files.stat("file")
+def test_an_sshd_without_a_file_service(tmp_path: Path, to: Connect) -> None:
+    with (
+        Sshd(tmp_path / "sshd", options="# no Subsystem sftp") as server,
+        to(server).files(BOUND) as files,
+        pytest.raises(SshRefusedError, match=r"offers no file service.*Subsystem sftp internal-sftp"),
+    ):
+        files.stat("file")
+
+
+def test_login_scripts_that_talk_in_between(tmp_path: Path, to: Connect) -> None:
+    with (
+        Sshd(tmp_path / "sshd", command=f"echo Welcome to this board; {PLAIN}") as server,
+        to(server).files(BOUND) as files,
+        pytest.raises(SshProtocolError, match=r"Welcome.*login scripts"),
+    ):
+        files.stat("file")

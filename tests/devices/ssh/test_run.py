@@ -69,9 +69,11 @@ def test_a_deadline(board: SshConnection) -> None:
 def test_a_shell_that_runs_nothing(tmp_path: Path, to: Connect) -> None:
     with Sshd(tmp_path / "sshd", command="exit 1") as server:
         assert not to(server).alive()
-    with Sshd(tmp_path / "none", max_sessions=0) as server:
-        with pytest.raises(NoSessionError, match=r"no session was free .*raise MaxSessions"):
-            to(server).run("true", 1.0)
+    with (
+        Sshd(tmp_path / "none", max_sessions=0) as server,
+        pytest.raises(NoSessionError, match=r"no session was free .*raise MaxSessions"),
+    ):
+        to(server).run("true", 2.0)
 
 
 def test_an_sshd_that_dies_in_the_middle(own: Sshd, to: Connect) -> None:
@@ -124,7 +126,7 @@ def test_between_two_tries_everybody_gets_the_last_error(own: Sshd, to: Connect)
     connection = to(own)
     own.kill()
     with pytest.raises(SshLostError):
-        connection.connect(0.0, NEVER)
+        connection.run("true", BOUND)
     first = connection._problem
     connection._due = CLOCK.monotonic() + 1000
     with pytest.raises(SshLostError) as caught:
@@ -240,9 +242,9 @@ def test_no_session_is_free_in_time(tmp_path: Path, to: Connect) -> None:
     with Sshd(tmp_path / "sshd", max_sessions=1) as server:
         connection = to(server)
         call = sleeping(server, connection)
-        with pytest.raises(NoSessionError, match=r"no session was free for 'true' within 0\.3 s.*raise MaxSessions"):
-            connection.run("true", 0.3)
-        assert connection.alive(0.3), "an sshd that is full answers"
+        with pytest.raises(NoSessionError, match=r"no session was free for 'true' within 2 s.*raise MaxSessions"):
+            connection.run("true", 2.0)
+        assert connection.alive(2.0), "an sshd that is full answers"
         server.kill(sessions=True)
         assert isinstance(call.join(), SshLostError)
 

@@ -1,4 +1,4 @@
-"""delegate_bench, built for arm64, with the arm64 LiteRT of the official wheel, on emulated processors, good and bad."""
+"""delegate_bench, built for arm64, with the arm64 LiteRT of the official wheel, on good and bad processors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ from harness.lab.inventory import Inventory
 from harness.runners.runtimes import WHEEL, Runtimes
 from tests.boards import OLD_CPU, WRONG_CPU, arm64_runner, conv_2d_int8, needs_wrong_cpu
 from tests.conftest import MODELS
-from tests.emulated.board.conftest import MakeBoard, ssh
+from tests.emulated.board.conftest import CLOCK, SECONDS, MakeBoard, says, ssh
+from tests.emulated.conftest import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="emulated boards run on Linux only")
+
+
+OPTIONS = "--lib ./libLiteRt.so --input input --samples 1 --run-id 1 --out out --accelerator cpu"
 
 
 class Inferred(NamedTuple):
@@ -37,6 +41,16 @@ class Inferred(NamedTuple):
         return float(np.abs(self.board.astype(float) - self.here.astype(float)).max())
 
 
+def put(board: Board, model: Path, values: np.ndarray[Any, Any]) -> None:
+    """Everything that a run needs, in the home of the board's user."""
+    runtime = Runtimes(Inventory(()), "none").get(None, "aarch64-linux")
+    assert runtime.version == importlib.metadata.version(WHEEL), "that of this computer"
+    for source in (arm64_runner(), runtime.files[0].source, model):
+        shutil.copy(source, board.home)
+    values.tofile(board.home / "input")
+    (board.home / "out").mkdir()
+
+
 def infer(board: Board, model: Path) -> Inferred:
     """Run a model of one input and one output on a board, as a person would by hand."""
     interpreter = Interpreter(str(model), num_threads=1)
@@ -48,13 +62,8 @@ def infer(board: Board, model: Path) -> Inferred:
     interpreter.invoke()
     here = interpreter.get_tensor(asked["index"])
 
-    runtime = Runtimes(Inventory(()), "none").get(None, "aarch64-linux")
-    assert runtime.version == importlib.metadata.version(WHEEL), "that of this computer"
-    for source in (arm64_runner(), runtime.files[0].source, model):
-        shutil.copy(source, board.home)
-    values.tofile(board.home / "input")
-    options = f"--lib ./libLiteRt.so --model {model.name} --input input --samples 1 --run-id 1 --out out"
-    done = ssh(board, f"mkdir out && ./delegate_bench {options} --accelerator cpu")
+    put(board, model, values)
+    done = ssh(board, f"./delegate_bench {OPTIONS} --model {model.name}")
     record: dict[str, Any] = json.loads((board.home / "out" / "result.json").read_text())
     assert done.returncode == (record["error"] or {"exit_code": 0})["exit_code"]
     outputs = [board.home / "out" / entry["file"] for entry in record["outputs"]]
@@ -85,3 +94,15 @@ def test_a_processor_without_an_instruction_ends_the_runner(make_board: MakeBoar
     inferred = infer(make_board("aarch64", OLD_CPU), conv_2d_int8(tmp_path / "conv_2d_int8.tflite"))
     error = inferred.record["error"]
     assert (error["kind"], error["signal"], error["signal_name"]) == ("crash", 4, "SIGILL")
+
+
+def test_nothing_of_a_runner_that_is_killed_goes_on(make_board: MakeBoard) -> None:
+    board = make_board("aarch64")
+    put(board, MODELS / "ops" / "conv_2d.tflite", np.zeros((1, 6, 8, 3), np.float32))
+    endless = f"{OPTIONS} --model conv_2d.tflite --min-seconds 250 --max-seconds 250"
+    says(board, f"setsid sh -c 'echo $$ >pid; exec ./delegate_bench {endless}' >/dev/null 2>&1 </dev/null &")
+    until(lambda: len(board.processes()) == 2, SECONDS)  # it has forked: the child measures
+    CLOCK.sleep(0.2)
+    assert len(board.processes()) == 2
+    says(board, "kill -KILL $(cat pid)")
+    until(lambda: board.processes() == [], SECONDS)

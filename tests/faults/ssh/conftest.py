@@ -10,6 +10,7 @@ import pytest
 
 from emulated.board.board import Board
 from emulated.ssh.sshd import keygen
+from harness.devices.board.way import SshWay
 from tests.devices.board.conftest import Bench, add
 from tests.devices.jobs import Running, until
 
@@ -54,10 +55,16 @@ class Rig:
         keygen(key)
         self.config.write_text(self.config.read_text().replace(str(self.board.identity), str(key)))
 
-    def pushing(self) -> Running:
+    def until_noticed(self) -> None:
+        """Wait until the harness has heard that the connection ended."""
+        way = self.bench.device._way
+        assert isinstance(way, SshWay)
+        until(lambda: not way._connection.up)
+
+    def pushing(self, deadline: float) -> Running:
         """A job whose file is on its way, and does not arrive: the board's file server stands still in the middle."""
         self.files_through(f'{{ dd bs=32k count={TAKEN} iflag=count_bytes status=none; sleep 1000; }} | "$SERVER"')
-        running = Running(self.bench, self.bench.job("true", self.bench.file(bytes(4 * TAKEN))), Path("/"), 10.0)
+        running = Running(self.bench, self.bench.job("true", self.bench.file(bytes(4 * TAKEN))), Path("/"), deadline)
         running.thread.start()
         until(self._arriving)
         return running
@@ -72,6 +79,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience that a lab needs, and a test does not."""
     monkeypatch.setattr("harness.devices.ssh.transport.STALL_SECONDS", 3)
     monkeypatch.setattr("harness.devices.ssh.transport._ASK_SECONDS", 1)
-    monkeypatch.setattr("harness.devices.shell.run._RETURN", 3.0)
+    monkeypatch.setattr("harness.devices.ssh.connection._ABSENT_SECONDS", 4.0)
     monkeypatch.setattr("harness.devices.shell.device._CONNECT_SECONDS", 5.0)
     monkeypatch.setattr("harness.devices.shell.device._ENDING_SECONDS", 2.0)

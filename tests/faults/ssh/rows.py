@@ -41,6 +41,8 @@ class Row:
         said: what its message has to say.
         mend: ends it; the device then has to work again.
         works_after: whether it can, in the same run.
+        deadline: of the job, in seconds.
+        patience: how long the harness waits for a board that went away, in seconds.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Row:
     said: str = ""
     mend: Step = lambda _: None
     works_after: bool = True
+    deadline: float = 30.0
+    patience: float = 60.0
 
 
 def again(rig: Rig) -> None:
@@ -61,6 +65,7 @@ def again(rig: Rig) -> None:
 def changed_key(rig: Rig) -> None:
     rig.board.sshd.new_host_key()
     rig.board.sshd.restart()
+    rig.until_noticed()
 
 
 def accepted(rig: Rig) -> None:
@@ -75,6 +80,7 @@ def locked_out(rig: Rig) -> None:
 def locked_out_and_dropped(rig: Rig) -> None:
     locked_out(rig)
     rig.board.sshd.drop()
+    rig.until_noticed()
 
 
 def let_in(rig: Rig) -> None:
@@ -130,13 +136,12 @@ ROWS = (
         mend=lambda rig: rig.board.sshd.resume()),
     Row("read-only home", "connecting", read_only_home, DeviceError, CONFIG, "ermission denied",
         mend=lambda rig: (rig.board.home / ".cache").rmdir()),
-    Row("locked out between jobs", "between", locked_out_and_dropped, AuthRefusedError,
-        HOST, mend=let_in),
+    Row("locked out between jobs", "between", locked_out_and_dropped, AuthRefusedError, HOST,
+        mend=let_in),
     Row("changed host key between jobs", "between", changed_key, HostKeyChangedError, HOST, "SHA256:", mend=accepted),
     Row("little room", "between", little_room, SshRefusedError, said="MiB of free space",
         mend=lambda rig: rig.board.set_command("df", 'exec /bin/df "$@"')),
-    Row("full disk", "between", full_disk, SshRefusedError,
-        mend=Rig.files_as_before),
+    Row("full disk", "between", full_disk, SshRefusedError, mend=Rig.files_as_before),
     Row("killed mid-push", "pushing", lambda rig: rig.board.sshd.kill(), SshLostError,
         mend=Rig.files_as_before),
     Row("connection dropped mid-push", "pushing", lambda rig: rig.board.sshd.drop(), SshLostError,
@@ -144,15 +149,16 @@ ROWS = (
     Row("link stalled mid-push", "pushing", lambda rig: rig.board.sshd.stall(), SshLostError,
         mend=awake_again),
     Row("file server hangs mid-push", "pushing", lambda _: None, SshTimeoutError,
-        mend=Rig.files_as_before),
+        mend=Rig.files_as_before, deadline=6.0),
     Row("connection dropped mid-run", "running", lambda rig: rig.board.sshd.drop(), None),
     Row("killed mid-run, and there again", "running", away_for_a_moment, None),
     Row("link stalled mid-run for a while", "running", stalled_for_a_while, None),
-    Row("killed mid-run for good", "running", lambda rig: rig.board.sshd.kill(), SshLostError, mend=again),
+    Row("killed mid-run for good", "running", lambda rig: rig.board.sshd.kill(), SshLostError,
+        mend=again, patience=3.0),
     Row("link stalled mid-run for good", "running", lambda rig: rig.board.sshd.stall(), SshLostError,
-        mend=lambda rig: rig.board.sshd.resume()),
+        mend=lambda rig: rig.board.sshd.resume(), patience=3.0),
     Row("rebooted mid-run", "running", lambda rig: rig.board.reboot(), SshLostError,
         said="restarted while the job ran"),
     Row("power lost mid-run", "running", lambda rig: rig.board.crash(), SshLostError,
-        mend=lambda rig: rig.board.start()),
+        mend=lambda rig: rig.board.start(), patience=3.0),
 )  # fmt: skip
