@@ -2,8 +2,9 @@
 
 The phone (iOS 16.4, with TLS, in a process of its own) really runs the model, for as long as profile quick measures.
 The harness's figure is the time from the first cell's start to the last one's, taken from its own report; the bare
-loop (bare_iphone.py) gives the same jobs to the same app in one process with one connection: job.json, launch, done
-marker, results. Its files are on the phone already, as they are for the harness's second run.
+loop (bare_iphone.py) gives the same jobs to the same app in one process that keeps its connections: job.json, launch,
+done marker, results. Its files are on the phone already, as they are for the harness's second run. Both figures hold
+the app's own time, so that the milliseconds between them, printed for each pair, say more than their ratio.
 
 Before it, in a line of its own: how often the phone was sent each model, over all runs; more than once exits 1 too.
 """

@@ -19,6 +19,7 @@ IDENTITY = r"^[^\s-]\S*$"  # becomes an argument of a command line: never an opt
 ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 REMOTE_FOLDER = r"^/[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$"
 VERSION = r"^[0-9]+(\.[0-9]+)+[A-Za-z0-9.+-]*$"
+HOST_PORT = r"^([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9]+)?\]):[0-9]{1,5}$"
 
 _WORDS = {
     NAME: "a name of letters, digits, '.', '_' and '-'",
@@ -27,6 +28,7 @@ _WORDS = {
     ENV_NAME: "the name of an environment variable",
     REMOTE_FOLDER: "an absolute folder on the device, of letters, digits, '.', '_', '-' and '/'",
     VERSION: "a version such as 2.2.0",
+    HOST_PORT: "host:port, or [address]:port for one of IPv6",
 }
 
 _SIZES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -72,6 +74,7 @@ Identity = Annotated[str, Field(pattern=IDENTITY)]
 EnvName = Annotated[str, Field(pattern=ENV_NAME)]
 RemoteFolder = Annotated[str, Field(pattern=REMOTE_FOLDER, max_length=200)]
 Version = Annotated[str, Field(pattern=VERSION)]
+HostPort = Annotated[str, Field(pattern=HOST_PORT)]
 Whole = Annotated[int, BeforeValidator(_no_bool)]
 Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Size = Annotated[

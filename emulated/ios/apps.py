@@ -92,3 +92,18 @@ class App:
         part = self.container / f"{STATE_FILE}.part"
         part.write_text(json.dumps(state), encoding="utf-8")
         part.replace(self.container / STATE_FILE)
+
+    def hold(self, stage: str) -> None:
+        """Have our app wait when it reaches a stage of delegate_bench the next time, such as "run"."""
+        self.go_on()
+        (self.container / f"hold-{stage}").touch()
+
+    @property
+    def held(self) -> bool:
+        """Whether it waits there."""
+        return any(self.container.glob("held-*"))
+
+    def go_on(self) -> None:
+        """It waits no more."""
+        for path in [*self.container.glob("hold-*"), *self.container.glob("held-*")]:
+            path.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.lab.spec import SshSpec
 
 _SECONDS = 30.0
-_WANTED = ("sha256sum", "setsid", "timeout")
+_NEEDED = ("setsid", "timeout")
 
 # A mount hides what was mounted there before it: the last line that names the mount point counts.
 _ROOT = script(
@@ -129,14 +129,17 @@ def _folder(spec: SshSpec, parts: Mapping[str, str], facts: Mapping[str, Any]) -
 
 
 def _tools(spec: SshSpec, facts: Mapping[str, Any]) -> list[Finding]:
-    """What a run does without, and what it cannot do without if devices.yaml asks for it."""
+    """What a run cannot do without, what devices.yaml asks for, and what a run does without."""
     there = facts.get("tools", [])
-    lacking = [tool for tool in _WANTED if tool not in there]
-    if spec.cores and "taskset" not in there:
-        words = "devices.yaml asks for cores, and the board has no `taskset`"
-        return [missing("tools", words, f"install util-linux on {spec.name}, or leave `cores` out")]
+    lacking = [tool for tool in _NEEDED if tool not in there]
     if lacking:
-        return [note("tools", f"the board has no {', '.join(lacking)}; the harness does without, more slowly")]
+        words = f"the board has no {', '.join(lacking)}, which end a job whose connection broke"
+        return [missing("tools", words, f"install coreutils and util-linux on {spec.name}")]
+    if spec.cores and "taskset" not in there:
+        words = "devices.yaml asks for cores, and the board has no taskset"
+        return [missing("tools", words, f"install util-linux on {spec.name}, or leave `cores` out")]
+    if "sha256sum" not in there:
+        return [note("tools", "the board has no sha256sum; the harness does without, and checks less")]
     return [ok("tools", ", ".join(there))]
 
 

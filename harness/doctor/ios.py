@@ -26,7 +26,7 @@ from harness.doctor.findings import Finding, Section, missing, note, ok
 from harness.doctor.supplies import free_space
 from harness.doctor.usbmuxds import Usbmuxd
 from harness.doctor.ways import Ways
-from harness.lab.spec import IosSpec
+from harness.lab.spec import OWN_BUNDLE, IosSpec
 
 _SECONDS = 15.0
 _AGAIN = ", then run harness doctor again"
@@ -119,7 +119,7 @@ def _platform(lockdown: Lockdown) -> Finding:
 
 
 def _apps(spec: IosSpec, transport: Transport) -> Iterator[Finding]:
-    """Ours; upstream's is named if it is there. That a phone answers at all shows that it is unlocked."""
+    """Ours; upstream's is enough if nobody says what ours is called. A phone that answers at all is unlocked."""
     own = transport.app(spec.bundle, _SECONDS)
     upstream = transport.app(spec.benchmark_bundle, _SECONDS)
     yield ok("unlocked", "it answers; a run needs it unlocked all the time (Auto-Lock: Never)")
@@ -134,7 +134,7 @@ def _apps(spec: IosSpec, transport: Transport) -> Iterator[Finding]:
     if own is not None:
         return
     words = f"{spec.bundle} is not installed"
-    if upstream is None:
+    if upstream is None or spec.bundle != OWN_BUNDLE:
         yield missing("app", words, f"{AppMissingError.todo}{_AGAIN}")
     else:
         yield note("app", f"{words}: only suites with `runner: ios_app` can be measured, times without accuracy")
@@ -146,6 +146,8 @@ def _route(spec: IosSpec, transport: Transport, lockdown: Lockdown, *, answers: 
         choice = choose(spec, lockdown.version, os.environ)
     except UnsupportedVersionError as error:
         yield _failed(spec, error, "route")
+        if lockdown.major >= _DEVELOPER_MODE:
+            yield _developer_mode(lockdown)  # whatever is installed then will need it
         return
     yield ok("route", choice.name if choice.needs else f"{choice.name}: it needs no root, no tunnel and no Mac")
     yield from (note("needs", words) for words in choice.needs)

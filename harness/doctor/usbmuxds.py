@@ -79,14 +79,15 @@ class Usbmuxds:
 
     def findings(self) -> list[Finding]:
         """What this computer has for iPhones; nothing in a lab that needs none."""
-        # `--devices auto` looks for iPhones, and nobody has to have one.
-        wanted = any(spec.origin for spec in self._phones)
-        servers = [found for found in self._servers.values() if wanted or found.listed]
-        if not servers:
-            return []
+        servers = list(self._servers.values())
         needed = any(found.needed or found.listed for found in servers)
-        found = [_tidevice(needed), *(_answer(found) for found in servers if found.place is None)]
-        return [*found, *check_launchers(os.environ)] if needed else found
+        here = [found for found in servers if found.place is None]
+        if needed:
+            return [_tidevice(needed), *map(_answer, here), *check_launchers(os.environ)]
+        # `--devices auto` looks for iPhones, and nobody has to have one.
+        if any(spec.origin for spec in self._phones):
+            return [_tidevice(needed), *map(_answer, here)]
+        return [_answer(found) if found.problem is None else _unsought(found.problem) for found in here]
 
     def on_host(self, address: str) -> list[Finding]:
         """What another computer has for iPhones, by the address of this one that leads there."""
@@ -145,6 +146,10 @@ def _tidevice(needed: bool) -> Finding:
     except UsageError as error:
         return (missing if needed else note)("tidevice", str(error), tide_version.INSTALL)
     return ok("tidevice", tide_version.PINNED)
+
+
+def _unsought(problem: IosError | UsageError) -> Finding:
+    return note("usbmuxd", f"no iPhone is looked for: {str(problem).removeprefix('usbmuxd: ')}")
 
 
 def _answer(found: Usbmuxd) -> Finding:

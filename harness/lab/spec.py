@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, WithJsonSchema, model_validator
 from typing_extensions import Self
 
-from harness.yamlmodel import EnvName, Identity, Name, Number, RemoteFolder, Section, Sha256, Version, schema
+from harness.yamlmodel import EnvName, HostPort, Identity, Name, Number, RemoteFolder, Section, Sha256, Version, schema
 
 VERSION = 1
 WILDCARD = "*"
@@ -30,8 +30,9 @@ IOS_TARGET = "aarch64-ios"
 
 _URL = r"^(https?://[^/\s]+|file://)/\S+$"
 
-
 Launcher = Literal["auto", "tidevice", "devicectl", "go-ios", "pymobiledevice3", "manual"]
+OWN_BUNDLE = "com.example.delegatebench"
+"""What our app is called before its user signs it under a name of their own."""
 
 
 def _url(value: object) -> object:
@@ -278,9 +279,7 @@ class IosSpec(PluggedSpec):
 
     kind: Literal["ios"] = Field(description="Reached through usbmux.")
     udid: Identity | None = Field(default=None, description="The device's UDID, or '*' for whatever is plugged in.")
-    bundle: Identity = Field(
-        default="com.example.delegatebench", description="Bundle identifier of the installed measuring app."
-    )
+    bundle: Identity = Field(default=OWN_BUNDLE, description="Bundle identifier of the installed measuring app.")
     benchmark_bundle: Identity = Field(
         default="com.example.LiteRTBenchmark", description="Bundle identifier of upstream's benchmark app."
     )
@@ -291,7 +290,7 @@ class IosSpec(PluggedSpec):
     launcher: Launcher = Field(
         default="auto", description="What starts the app; auto: what fits its iOS version and can be found."
     )
-    rsd: Identity | None = Field(
+    rsd: HostPort | None = Field(
         default=None, description="host:port of a tunnel to it that is up already, for iOS 17 and later."
     )
     _found: bool = PrivateAttr(False)

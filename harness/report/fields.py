@@ -27,11 +27,15 @@ def fact(value: object, key: str = "") -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_amount(entry, key, unit)}" for name, entry in value.items()) or figures.NOTHING
+        return ", ".join(f"{name} {_entry(name, entry, key, unit)}" for name, entry in value.items()) or figures.NOTHING
     if isinstance(value, list):
         entries = ", ".join(_counted(value) if unit else (fact(entry) for entry in value))
         return (f"{entries}\u00a0{unit}" if unit else entries) if value else figures.NOTHING
     return _amount(value, key, unit)
+
+
+def _entry(name: str, value: object, key: str, unit: str) -> str:
+    return figures.short(value) if name == "sha256" and isinstance(value, str) else _amount(value, key, unit)
 
 
 def _amount(value: object, key: str, unit: str) -> str:

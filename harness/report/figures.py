@@ -53,6 +53,11 @@ def to_ascii(text: str) -> str:
     )
 
 
+def short(digest: str) -> str:
+    """The first 12 digits of a hash; what is no longer than that stays as it is."""
+    return digest if len(digest) <= 12 else f"{digest[:12]}…"
+
+
 def format_us(microseconds: float | None) -> str:
     """A latency in µs, ms or s, to three significant digits: "812 µs", "4.11 ms", "1.20 s"."""
     if microseconds is None:

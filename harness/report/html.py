@@ -111,7 +111,7 @@ def _environment() -> Environment:
         label=fields.label,
         link=link,
         shape=lambda shape: "×".join(map(str, shape)) or "scalar",  # noqa: RUF001
-        short=lambda text: text if len(text) <= 12 else f"{text[:12]}…",
+        short=figures.short,
     )
     environment.globals.update(
         accuracy_text=figures.accuracy_text,

@@ -45,7 +45,7 @@ class DelegateBench:
         files: list[JobFile] = []
         command: list[str | JobPath] = []
         if facts.target == IOS_TARGET:
-            app_record.check(cell.delegate, facts.runtime_version)
+            app_record.check(cell.delegate, facts.runtime_version, require_sha256=cell.policy.require_sha256)
         else:
             _check(cell.delegate)
             if facts.runtime is None:

@@ -84,7 +84,7 @@ def _checked(cell: Cell, target: str) -> Delegate:
     check_ios(cell.delegate, NAME)
     if cell.policy.require_sha256:
         words = "this suite takes exact programs only, and nothing tells which one is inside upstream's app"
-        raise UsageError(f"{able}: {words}; take the runner delegate_bench, or say `require_sha256: false`")
+        raise UsageError(f"{able}: {words}; say `require_sha256: false`")
     # It takes the accelerator that is embedded, which is Metal's: there is no flag to ask for it.
     delegate = replace(cell.delegate, backend="auto")
     command.check(delegate, NAME, litert=True)

@@ -136,6 +136,12 @@ static int do_job(const AppShell *shell, const Request *request, int jobs_before
     make_option_texts(&run);
     good = run_guarded(&report, &run, &error);
     swap_variables(request, saved, true);
+    if (good && went_away(&report)) {
+      good = false;
+      error.kind = "interrupted";
+      copy_text(error.message, sizeof error.message,
+                "the app was not in front all the time, or the phone was locked: such an app is suspended, and has no GPU");
+    }
     code = report.exit_code;
   }
   if (!finish(&report, good ? NULL : &error)) code = APP_CANNOT_WRITE;
@@ -186,6 +192,10 @@ static _Noreturn void do_all(const AppShell *shell) {
       waiting = true;
       continue;
     }
+    if (is_away(shell)) {  // what was still done before it is suspended would be worth nothing
+      free_all();
+      continue;
+    }
     copy_text(seen, sizeof seen, now);
     Request request;
     char problem[512];
@@ -193,7 +203,10 @@ static _Noreturn void do_all(const AppShell *shell) {
     // `done` may be gone before job.json is: what this process did, it does not do again.
     bool new = strcmp(request.id, last) != 0 && !(read_marker(kDone, done) && strcmp(request.id, done) == 0);
     if (state == REQUEST_BAD && (new || request.id[0] == 0)) refuse(shell, request.id, problem);
-    if (state == REQUEST_GOOD && new) do_job(shell, &request, jobs++);
+    if (state == REQUEST_GOOD && new) {
+      do_job(shell, &request, jobs);
+      jobs += request.word_count > 0;  // a job without arguments loads nothing
+    }
     copy_text(last, sizeof last, request.id);
     waiting = false;
     free_all();

@@ -14,6 +14,8 @@ typedef struct {
   int low_power_mode;    // 0, 1
   double battery_level;  // 0 to 1
   int charging;          // 0, 1
+  int away;              // 0, 1: the app is not in front, so that it may be suspended and has no GPU
+  int times_away;        // how often it left the front so far
 } AppState;
 
 typedef struct {
@@ -22,6 +24,7 @@ typedef struct {
   const char *library, *accelerators;                  // LiteRT's library; the folder of its accelerators' libraries
   const char *runtime_version;                         // LiteRT's, as the app was built; NULL: not known
   const char *bundle, *version, *build;                // the app's own
+  const char *program;                                 // the app's executable file; NULL: not known
   const char *system_name, *system_version, *machine;  // NULL: what uname() says
   const char *metal_device;                            // NULL: there is none
   bool emulated;

@@ -16,6 +16,7 @@
 
 enum {
   TICK_MS = 20,            // how often memory is looked at
+  HEAT_TICKS = 25,         // how often the phone's temperature is
   GRACE_MS = 3000,         // how long the thread may take to write down a crash
   STACK_BYTES = 64 << 10,  // for the signal handler, as the thread's own may be what overflowed
 };
@@ -172,7 +173,7 @@ static void tell_stage(int *told) {
 
 static void *watch(void *unused) {
   int told = -1;
-  for (;;) {
+  for (long ticks = 1;; ticks++) {
     struct pollfd wake = {wake_pipe[0], POLLIN, 0};
     poll(&wake, 1, TICK_MS);
     int now = atomic_load(&phase);
@@ -187,6 +188,7 @@ static void *watch(void *unused) {
     int expected = RUNNING;
     if (error.kind != KIND_NONE && atomic_compare_exchange_strong(&phase, &expected, ENDING)) end_process(&error);
     tell_stage(&told);
+    if (ticks % HEAT_TICKS == 0) look_at_heat(report);
   }
 }
 

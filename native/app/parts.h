@@ -62,13 +62,17 @@ typedef struct {
   const AppShell *shell;
   char id[ID_SIZE + 1];
   char folder[sizeof "out/" + ID_SIZE];
-  int jobs_before;         // done by this process
+  int jobs_before;         // runs that this process did
   AppState before;
+  ThermalState hottest;  // seen since
   int64_t footprint_before;
   int exit_code;  // -1: delegate_bench's core did not run
 } Report;
 
 void begin_report(Report *report, const AppShell *shell, const char *id, int jobs_before);
+void look_at_heat(Report *report);
+bool is_away(const AppShell *shell);
+bool went_away(const Report *report);
 bool write_report(const Report *report, const AppError *error, bool with_after);
 bool write_report_at(const char *path, const Report *report, const AppError *error, bool with_after);
 char *report_without_error(const Report *report, size_t *size);

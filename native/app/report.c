@@ -14,7 +14,7 @@
 static const char *const kThermalStates[] = {"nominal", "fair", "serious", "critical"};
 
 static AppState state_of(const AppShell *shell) {
-  AppState state = {THERMAL_UNKNOWN, -1, -1, -1};
+  AppState state = {THERMAL_UNKNOWN, -1, -1, -1, -1, -1};
   if (shell->state != NULL) shell->state(shell->context, &state);
   return state;
 }
@@ -24,13 +24,33 @@ void begin_report(Report *report, const AppShell *shell, const char *id, int job
   copy_text(report->id, sizeof report->id, id);
   snprintf(report->folder, sizeof report->folder, "out/%s", id);
   report->before = state_of(shell);
+  report->hottest = report->before.thermal_state;
   report->footprint_before = footprint_bytes();
 }
 
+static ThermalState hotter(ThermalState one, ThermalState other) { return one > other ? one : other; }
+
+// To be called now and then during a run: the states before and after it do not tell of a peak between them.
+void look_at_heat(Report *report) {
+  report->hottest = hotter(report->hottest, state_of(report->shell).thermal_state);
+}
+
+bool is_away(const AppShell *shell) { return state_of(shell).away == 1; }
+
+// Whether the app left the front since the report was begun, or was not there: nothing measured meanwhile is worth
+// anything, as the system suspends such an app and gives it no GPU.
+bool went_away(const Report *report) {
+  AppState now = state_of(report->shell);
+  return report->before.away == 1 || now.away == 1 || now.times_away != report->before.times_away;
+}
+
+static const char *name_of(ThermalState state) {
+  return state >= THERMAL_NOMINAL && state <= THERMAL_CRITICAL ? kThermalStates[state] : NULL;
+}
+
 static void write_state(Json *json, const char *key, AppState state, int64_t footprint) {
-  bool known = state.thermal_state >= THERMAL_NOMINAL && state.thermal_state <= THERMAL_CRITICAL;
   json_begin(json, key, '{');
-  json_string(json, "thermal_state", known ? kThermalStates[state.thermal_state] : NULL);
+  json_string(json, "thermal_state", name_of(state.thermal_state));
   json_flag(json, "low_power_mode", state.low_power_mode);
   json_known(json, "footprint_bytes", footprint);
   if (state.battery_level < 0) {
@@ -43,15 +63,33 @@ static void write_state(Json *json, const char *key, AppState state, int64_t foo
   json_end(json, '}');
 }
 
-// The library is one and the same for the whole process.
+// A file that is one and the same for the whole process.
+typedef struct {
+  char hash[HASH_SIZE + 1];
+  uint64_t bytes;
+} Fixed;
+
+static void write_hash(Json *json, const char *path, Fixed *file) {
+  if (!file->hash[0] && path != NULL) sha256_file(path, file->hash, &file->bytes);
+  json_string(json, "sha256", file->hash[0] ? file->hash : NULL);
+  json_known(json, "bytes", file->hash[0] ? (int64_t)file->bytes : -1);
+}
+
+static void write_app(Json *json, const AppShell *shell) {
+  static Fixed program;
+  json_begin(json, "app", '{');
+  json_string(json, "bundle", shell->bundle);
+  json_string(json, "version", shell->version);
+  json_string(json, "build", shell->build);
+  write_hash(json, shell->program, &program);
+  json_end(json, '}');
+}
+
 static void write_runtime(Json *json, const AppShell *shell) {
-  static char hash[HASH_SIZE + 1];
-  static uint64_t bytes;
-  if (!hash[0]) sha256_file(shell->library, hash, &bytes);
+  static Fixed library;
   json_begin(json, "runtime", '{');
   json_string(json, "version", shell->runtime_version);
-  json_string(json, "sha256", hash[0] ? hash : NULL);
-  json_known(json, "bytes", hash[0] ? (int64_t)bytes : -1);
+  write_hash(json, shell->library, &library);
   json_end(json, '}');
 }
 
@@ -70,11 +108,7 @@ static void write_fields(Json *json, const Report *report, bool with_after) {
   json_begin(json, NULL, '{');
   json_integer(json, "schema", APP_SCHEMA);
   json_string(json, "id", report->id[0] ? report->id : NULL);
-  json_begin(json, "app", '{');
-  json_string(json, "bundle", shell->bundle);
-  json_string(json, "version", shell->version);
-  json_string(json, "build", shell->build);
-  json_end(json, '}');
+  write_app(json, shell);
   json_string(json, "core", TOOL_VERSION);
   write_runtime(json, shell);
   write_system(json, shell);
@@ -82,11 +116,15 @@ static void write_fields(Json *json, const Report *report, bool with_after) {
   json_flag(json, "emulated", shell->emulated);
   json_integer(json, "jobs_before", report->jobs_before);
   write_state(json, "before", report->before, report->footprint_before);
+  ThermalState hottest = report->hottest;
   if (with_after) {
-    write_state(json, "after", state_of(shell), footprint_bytes());
+    AppState after = state_of(shell);
+    hottest = hotter(hottest, after.thermal_state);
+    write_state(json, "after", after, footprint_bytes());
   } else {
     json_null(json, "after");
   }
+  json_string(json, "hottest", name_of(hottest));
   json_known(json, "exit_code", report->exit_code);
 }
 

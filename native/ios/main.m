@@ -19,6 +19,7 @@ static UILabel *label;  // for the main thread
 // UIDevice is for the main thread, which keeps these up to date: the core's threads never wait for it.
 static _Atomic double battery_level = -1;
 static atomic_int charging = -1;
+static atomic_int away, times_away;  // behind other apps, or on a locked phone
 
 static void note_battery(void) {
   UIDevice *device = UIDevice.currentDevice;
@@ -29,15 +30,17 @@ static void note_battery(void) {
 
 static void state_of(void *context, AppState *state) {
   NSProcessInfo *process = NSProcessInfo.processInfo;
+  state->low_power_mode = process.isLowPowerModeEnabled;
   switch (process.thermalState) {
     case NSProcessInfoThermalStateNominal: state->thermal_state = THERMAL_NOMINAL; break;
     case NSProcessInfoThermalStateFair: state->thermal_state = THERMAL_FAIR; break;
     case NSProcessInfoThermalStateSerious: state->thermal_state = THERMAL_SERIOUS; break;
     case NSProcessInfoThermalStateCritical: state->thermal_state = THERMAL_CRITICAL; break;
   }
-  state->low_power_mode = process.isLowPowerModeEnabled;
   state->battery_level = atomic_load(&battery_level);
   state->charging = atomic_load(&charging);
+  state->away = atomic_load(&away);
+  state->times_away = atomic_load(&times_away);
 }
 
 static void tell(void *context, const char *words) {
@@ -64,6 +67,7 @@ static void start_core(void) {
                      .bundle = of_info(@"CFBundleIdentifier"),
                      .version = of_info(@"CFBundleShortVersionString"),
                      .build = of_info(@"CFBundleVersion"),
+                     .program = kept(NSBundle.mainBundle.executablePath),
                      .system_name = kept(UIDevice.currentDevice.systemName),
                      .system_version = kept(UIDevice.currentDevice.systemVersion),
                      .metal_device = kept(MTLCreateSystemDefaultDevice().name),
@@ -101,9 +105,15 @@ static void start_core(void) {
 }
 
 - (void)sceneDidBecomeActive:(UIScene *)scene {
+  atomic_store(&away, 0);
   UIApplication.sharedApplication.idleTimerDisabled = YES;  // a dark screen suspends the app
   static dispatch_once_t once;
   dispatch_once(&once, ^{ start_core(); });  // not before: iOS gives the GPU to active apps only
+}
+
+- (void)sceneDidEnterBackground:(UIScene *)scene {
+  atomic_store(&away, 1);
+  atomic_fetch_add(&times_away, 1);
 }
 
 @end

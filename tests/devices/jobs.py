@@ -112,7 +112,7 @@ class Running:
             self.outcome.append(error)
 
     def wait(self) -> JobOutput | Exception:
-        self.thread.join(30)
+        self.thread.join(60)
         return self.outcome[0]
 
     def output(self) -> JobOutput:

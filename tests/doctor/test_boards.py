@@ -152,6 +152,29 @@ def test_a_file_system_that_is_no_use(board: Board, doctor: Doctor, options: str
     assert "give rpi5 another `root` in devices.yaml" in " ".join(said.out.rpartition("What mends it:")[2].split())
 
 
+@pytest.mark.parametrize(
+    ("tool", "more", "mark", "words"),
+    [
+        ("setsid", "", "MISSING", "has no setsid"),
+        ("taskset", ", cores: [0]", "MISSING", "asks for cores, and the board has no taskset"),
+        ("taskset", "", "ok", "setsid"),
+        ("sha256sum", "", "note", "has no sha256sum"),
+    ],
+)
+def test_a_board_without_a_tool(board: Board, doctor: Doctor, *, tool: str, more: str, mark: str, words: str) -> None:
+    """The shell looks programs up in folders of the board, which has all of them but one here."""
+    programs = board.sshd.folder / "programs"
+    programs.mkdir()
+    for name in os.listdir("/usr/bin"):
+        if name != tool:
+            (programs / name).symlink_to(f"/usr/bin/{name}")
+    board.sshd.env["PATH"] = str(programs)
+    board.sshd.restart()
+    said = doctor([entry(more)])
+    assert words in said.words("tools", mark), said.out
+    assert said.code == (mark == "MISSING")
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_is_somebody_else_s(board: Board, doctor: Doctor) -> None:
     said = doctor([entry(", root: /usr/harness")])

@@ -17,6 +17,9 @@ from emulated.ios.lab import IosLab
 from emulated.ios.phone import Phone
 from harness.clock import SystemClock
 from harness.devices.ios import tide_version
+from harness.doctor.findings import Level
+from harness.doctor.usbmuxds import Usbmuxds
+from harness.lab.inventory import open_inventory
 from tests.conftest import ROOT
 from tests.doctor.conftest import Doctor, Said
 from tests.ios_tools import needs_tidevice, pymobiledevice3
@@ -124,6 +127,12 @@ def test_one_thing_is_missing(lab: IosLab, doctor: Doctor, *, change: Change, wh
     assert "1 thing is missing" in said.out or not mend
 
 
+def test_the_app_that_devices_yaml_names_is_not_installed(lab: IosLab, doctor: Doctor) -> None:
+    phone = lab.add("iphone-8")
+    said = doctor([entry(lab, phone, ", bundle: org.example.misspelt")])
+    assert (said.code, said.words("app", "MISSING")) == (1, "org.example.misspelt is not installed")
+
+
 def test_neither_app_is_installed(lab: IosLab, doctor: Doctor) -> None:
     phone = lab.add("iphone-8")
     phone.apps.clear()
@@ -180,6 +189,14 @@ def test_no_usbmuxd_answers(doctor: Doctor) -> None:
     assert (optional.code, bool(optional.words("usbmuxd", "note"))) == (0, True)
 
 
+def test_auto_without_usbmuxd_looks_for_no_iphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USBMUXD_SOCKET_ADDRESS", str(tmp_path / "none"))
+    (found,) = Usbmuxds(open_inventory("auto").specs, CLOCK).findings()
+    assert (found.what, found.level) == ("usbmuxd", Level.NOTE)
+    assert "no iPhone is looked for: no usbmuxd answers" in found.words
+    assert "apt-get install usbmuxd" in found.words
+
+
 def test_tidevice_is_not_installed(lab: IosLab, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tide_version, "installed", lambda: None)
     phone = lab.add("iphone-13")
@@ -200,6 +217,7 @@ def test_ios_17_without_a_launcher(lab: IosLab, doctor: Doctor, monkeypatch: pyt
     for tool in ("Xcode 15", "npm install -g go-ios", "pipx install pymobiledevice3", "launcher: manual"):
         assert tool in mends
     assert said.words("launchers", "note")
+    assert said.words("developer", "ok")  # which each of those tools needs
     by_hand = doctor([entry(lab, phone, ", launcher: manual")])
     assert (by_hand.code, by_hand.words("route", "ok")) == (0, "manual")
     assert "A person opens the app" in by_hand.words("needs", "note")

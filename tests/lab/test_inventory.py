@@ -151,6 +151,7 @@ HEAD = "version: 1\ndevices:\n"
         ("{kind: local}", "devices.yaml:3: devices[0]: required key 'name' is missing"),
         ("{kind: android, name: x}", "devices.yaml:3: devices[0]: required key 'serial' is missing"),
         ("{kind: ios, name: x}", "devices.yaml:3: devices[0]: required key 'udid' is missing"),
+        ("{kind: ios, name: x, udid: y, rsd: 127.0.0.1}", "devices.yaml:3: devices[0].rsd: expected host:port"),
         ("{kind: ssh, name: x}", "devices.yaml:3: devices[0]: required key 'address' is missing"),
         ("{kind: android, serial: y}", "devices.yaml:3: devices[0]: required key 'name' is missing"),
         (

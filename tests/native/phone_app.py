@@ -145,6 +145,10 @@ class PhoneApp:
             finally:
                 process.kill()
 
+    def measures(self, identity: str) -> bool:
+        """Whether a job has begun its run."""
+        return (self.out(identity) / "stderr.log").exists()
+
     def wait_for(self, identity: str, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         """Waits for a job's done marker; its app.json."""
         wait_until(lambda: self.done() == identity or process.poll() is not None)

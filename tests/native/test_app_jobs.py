@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.clock import SystemClock
 from tests.native.bench import Array, Bench
-from tests.native.phone_app import FAKE_MODEL, Ended, PhoneApp, job_id
+from tests.native.phone_app import FAKE_MODEL, Ended, PhoneApp, job_id, wait_until
 
 ONE, TWO, THREE = job_id(1), job_id(2), job_id(3)
 
@@ -50,7 +52,13 @@ def test_a_job_without_arguments_gives_facts_alone(phone_app: PhoneApp) -> None:
     assert not phone_app.is_running()
     app = ended.app
     assert (app["schema"], app["id"], app["exit_code"], app["error"]) == (1, ONE, None, None)
-    assert app["app"] == {"bundle": "com.example.delegatebench", "version": "1.0", "build": "1"}
+    assert app["app"] == {
+        "bundle": "com.example.delegatebench",
+        "version": "1.0",
+        "build": "1",
+        "sha256": phone_app.store(phone_app.program.read_bytes())["sha256"],
+        "bytes": phone_app.program.stat().st_size,
+    }
     library = Path(phone_app.environ["EMULATED_APP_LIBRARY"])
     assert app["runtime"] == {
         "version": "1.2.3",
@@ -59,6 +67,7 @@ def test_a_job_without_arguments_gives_facts_alone(phone_app: PhoneApp) -> None:
     }
     assert app["system"] == {"name": "iOS", "version": "16.4", "machine": "iPhone14,5"}
     assert (app["metal_device"], app["emulated"], app["jobs_before"]) == ("Emulated GPU", True, 0)
+    assert app["hottest"] == "serious"
     for state in (app["before"], app["after"]):
         assert state.pop("footprint_bytes") > 0
         assert state == {
@@ -74,7 +83,7 @@ def test_what_nobody_knows_is_null(faked_app: PhoneApp) -> None:
     footprint = app["before"].pop("footprint_bytes")
     assert footprint > 0
     assert set(app["before"].values()) == {None}
-    assert app["metal_device"] is None
+    assert (app["metal_device"], app["hottest"]) == (None, None)
     assert app["system"]["name"]
 
 
@@ -117,11 +126,13 @@ def test_jobs_in_one_process_share_nothing(
         bench_job(phone_app, ONE, model, inputs[model], *arguments, **(gpu if arguments else {}))
         alone[model] = [entry["crc32"] for entry in ok(phone_app.once(ONE), ONE)["outputs"]]
     with phone_app.opened() as process:
+        phone_app.put(TWO, [])
+        phone_app.wait_for(TWO, process)
         for number, (model, arguments) in enumerate(queue):
             identity = job_id(10 + number)
             bench_job(phone_app, identity, model, inputs[model], *arguments, **(gpu if arguments else {}))
             app = phone_app.wait_for(identity, process)
-            assert (app["jobs_before"], app["exit_code"], app["error"]) == (number, 0, None)
+            assert (app["jobs_before"], app["exit_code"], app["error"]) == (number, 0, None), "the probe is none"
             record = phone_app.result(identity)
             assert [entry["crc32"] for entry in record["outputs"]] == alone[model]
             assert record["peak_rss_bytes"] > 0
@@ -140,6 +151,38 @@ def test_a_long_queue_holds_on_to_nothing(phone_app: PhoneApp, bench: Bench, mod
             files.append(sum(1 for _ in Path(f"/proc/{process.pid}/fd").iterdir()))
     assert max(files[1:]) <= files[1] + 4, files  # `done` is there before a job's own files are closed
     assert footprints[-1] < footprints[3] + 4 * model.stat().st_size, footprints
+
+
+def test_a_hot_moment_in_the_middle_of_a_job_is_told(faked_app: PhoneApp) -> None:
+    """Before and after it the phone is as cool as ever."""
+    faked_app.state(thermal_state="nominal")
+    model, values = faked_app.store(FAKE_MODEL), faked_app.store(bytes(8))
+    words = ["--model", model["path"], "--runs", "10000000", "--max-seconds", "60", "--input", values["path"]]
+    with faked_app.opened() as process:
+        faked_app.put(ONE, words, [model, values])
+        wait_until(lambda: faked_app.measures(ONE))
+        faked_app.state(thermal_state="critical")
+        SystemClock().sleep(3.0)  # it looks twice a second
+        faked_app.state(thermal_state="nominal")
+        process.send_signal(signal.SIGSEGV)
+        wait_until(lambda: faked_app.done() == ONE)
+    app = faked_app.app(ONE)
+    assert (app["before"]["thermal_state"], app["hottest"], app["after"]) == ("nominal", "critical", None)
+
+
+def test_a_job_during_which_the_app_left_the_front_is_worth_nothing(faked_app: PhoneApp) -> None:
+    model, values = faked_app.store(FAKE_MODEL), faked_app.store(bytes(8))
+    words = ["--model", model["path"], "--runs", "10000000", "--max-seconds", "0.5", "--input", values["path"]]
+    with faked_app.opened() as process:
+        faked_app.put(ONE, words, [model, values])
+        wait_until(lambda: faked_app.measures(ONE))
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGCONT)
+        app = faked_app.wait_for(ONE, process)
+        assert (app["error"]["kind"], app["exit_code"]) == ("interrupted", 0)
+        assert faked_app.result(ONE)["status"] == "ok", "the core noticed nothing"
+        faked_app.put(TWO, words, [model, values])
+        assert faked_app.wait_for(TWO, process)["error"] is None
 
 
 def test_a_job_that_is_done_is_not_done_again(faked_app: PhoneApp) -> None:

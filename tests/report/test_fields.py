@@ -20,6 +20,7 @@ from tests.report import sample
         ("core_max_mhz", [1704, 1704, 1704, 1704, 2367, 2914], "core max 4 × 1704, 2367, 2914 MHz"),  # noqa: RUF001
         ("abis", ["arm64-v8a", "armeabi-v7a"], "abis arm64-v8a, armeabi-v7a"),
         ("sensors", {"AP": 33.4, "BAT": 29.1}, "sensors AP 33.4 °C, BAT 29.1 °C"),
+        ("runtime", {"version": "2.3.0", "sha256": "0123456789abcdef"}, "runtime version 2.3.0, sha256 0123456789ab…"),
         ("charging", True, "charging true"),
         ("runtime", None, "runtime null"),
         ("tools", [], "tools –"),  # noqa: RUF001

@@ -23,7 +23,7 @@ from harness.runners.delegate_bench import DelegateBench
 from tests.runners.real import cell_of, facts_of, measured
 
 RUNNER = DelegateBench(Binaries({}))
-SHA = "ab" * 32
+SHA, PROGRAM = "ab" * 32, "cd" * 32
 CRASH = {"kind": "crash", "message": "the app ended during this job, and nothing says why", "signal": None}
 
 
@@ -49,12 +49,14 @@ class App:
         self.app: dict[str, Any] = {
             "schema": 1,
             "id": self.job.id,
-            "app": {"bundle": "com.example.delegatebench", "version": "1.0", "build": "1"},
+            "app": {"bundle": "com.example.delegatebench", "version": "1.0", "build": "1", "sha256": PROGRAM},
             "core": "1.0.0",
             "runtime": {"version": "2.3.0", "sha256": SHA, "bytes": 1},
             "system": {"name": "iOS", "version": "16.4", "machine": "iPhone14,5"},
             "metal_device": None,
             "emulated": True,
+            "jobs_before": 0,
+            "hottest": None,
             "before": {},
             "after": {},
             "exit_code": 0,
@@ -137,6 +139,13 @@ def test_what_it_cannot_do_is_refused(delegate: Delegate, words: str) -> None:
         job_of(delegate)
 
 
+def test_a_suite_of_exact_programs_does_not_take_an_app_that_its_user_signed() -> None:
+    cell = cell_of("add", Delegate("c"))
+    cell = replace(cell, policy=replace(cell.policy, require_sha256=True))
+    with pytest.raises(UsageError, match=r"(?s)exact programs only.*say `require_sha256: false`"):
+        RUNNER.jobs(cell, replace(facts_of(cell, IOS_TARGET), runtime=None))
+
+
 def test_it_needs_no_program_and_no_runtime_of_the_controller() -> None:
     assert RUNNER.binary(IOS_TARGET) is None
     assert not RUNNER.needs_runtime(IOS_TARGET)
@@ -152,7 +161,7 @@ def test_a_whole_record_is_a_measurement(app: App) -> None:
     assert report.runtime == {"version": "2.3.0", "sha256": SHA}
     assert report.runner["context"] == "app"
     assert report.runner["version"] == app.record["tool_version"]
-    assert report.runner["sha256"] is None
+    assert report.runner["sha256"] == PROGRAM
     assert str(report.runner["command"]).startswith("--model model.tflite")
     assert report.adapter is None, "a CPU cell has none"
 
@@ -252,6 +261,8 @@ def test_a_whole_result_without_the_apps_record_is_none(app: App) -> None:
         ({"runtime": None}, "of an unknown form"),
         ({"error": "words"}, "of an unknown form"),
         ({"exit_code": "0"}, "of an unknown form"),
+        ({"exit_code": False}, "of an unknown form"),
+        ({"jobs_before": None}, "of an unknown form"),
         ({"exit_code": 16}, "has exit code 16"),
         ({"exit_code": None}, "has exit code None"),
     ],
@@ -270,6 +281,52 @@ def test_bytes_that_are_no_record(app: App, data: bytes) -> None:
     found = app.read().problem
     assert found is not None
     assert found.kind == "broken_result"
+
+
+@pytest.mark.parametrize("ended", ["well", "in an error"])
+def test_an_app_that_was_not_in_front_measured_nothing(app: App, ended: str) -> None:
+    """Whatever the program says: iOS suspends such an app, and gives it no GPU. Another attempt may help."""
+    if ended != "well":
+        app.record |= {"status": "error", "error": {"kind": "run", "stage": "run", "message": "the GPU is gone"}}
+    app.app["error"] = {"kind": "interrupted", "message": "the app was not in front all the time"}
+    found = app.problem()
+    assert (found.outcome, found.error_class, found.kind) == (Outcome.ERROR, ErrorClass.DEVICE, "interrupted")
+    assert found.retried
+    assert "not in front" in found.reason
+
+
+def notes(app: App, delegate: Delegate | None = None) -> tuple[str, tuple[str, ...]]:
+    """How the measurement started, and the notes that it has beyond the plain one's."""
+    measurement = app.report(delegate=delegate).measurement
+    assert measurement is not None
+    return measurement.start, tuple(note for note in measurement.notes if note not in app.facts.model.notes)
+
+
+def test_a_process_that_measured_before_starts_warm_and_says_so(app: App) -> None:
+    cold = replace(app.cell.delegate, start="cold")
+    assert notes(app, cold) == ("cold", ())
+    app.app["jobs_before"] = 3
+    start, (note,) = notes(app, cold)
+    assert start == "warm"
+    assert note.startswith("3 other job(s) ran in the app's process before")
+
+
+def test_a_cold_start_of_the_gpu_leaves_metals_own_cache(app: App) -> None:
+    gpu = Delegate("g", "gpu", start="cold")
+    app.record["all_on_accelerator"] = True
+    assert notes(app, gpu) == ("cold", ()), "an emulated phone's driver has none"
+    app.app["emulated"] = False
+    assert "cache of compiled kernels that iOS keeps" in notes(app, gpu)[1][0]
+    assert notes(app, replace(gpu, start="warm")) == ("warm", ())
+
+
+def test_a_phone_that_slowed_itself_down_is_told_of(app: App) -> None:
+    app.app |= {"hottest": "fair", "before": {"low_power_mode": False}, "after": None}
+    assert notes(app)[1] == ()
+    app.app |= {"hottest": "serious", "before": {"low_power_mode": True}}
+    heat, saving = notes(app)[1]
+    assert "thermal state serious during the job" in heat
+    assert "low-power mode" in saving
 
 
 def test_a_stale_result_beside_a_fresh_record_of_the_app(app: App) -> None:

@@ -92,7 +92,7 @@ def test_it_is_for_iphones_alone() -> None:
 
 
 def test_a_suite_of_exact_programs_does_not_take_it() -> None:
-    with pytest.raises(UsageError, match=r"exact programs only.*take the runner delegate_bench"):
+    with pytest.raises(UsageError, match=r"exact programs only.*say `require_sha256: false`"):
         prepared(CPU, replace(POLICY, require_sha256=True))
 
 

@@ -4,12 +4,14 @@
 //   {"thermal_state": "nominal", "low_power_mode": false, "battery_level": 0.8, "charging": true,
 //    "system": {"name", "version", "machine"}, "metal_device": null, "fault": {"signal": 11, "stage": "run"}}
 // All keys may be missing or null. `fault` sends the process a signal when it reaches a stage of delegate_bench, or
-// "launch" before it does anything. The variables EMULATED_APP_* are build.py's to set.
+// "launch" before it does anything. A file hold-STAGE in the container has it wait when it reaches that stage: it renames
+// the file to held-STAGE, and goes on once that is gone. The variables EMULATED_APP_* are build.py's to set.
 
 #include "../../../native/app/parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@
 static const char kStateFile[] = "harness-state.json";
 static const char *const kThermalStates[] = {"nominal", "fair", "serious", "critical"};
 static const char *container;
+static volatile sig_atomic_t times_away;  // an app that is not in front is stopped here, as iOS suspends it
 static int own_output;  // standard output, which a job turns over to its log
 static struct {
   int signal;
@@ -54,6 +57,13 @@ static void state_of(void *context, AppState *state) {
   state->low_power_mode = flag_of(member(said, "low_power_mode"));
   if (level != NULL && level->type == JSON_NUMBER) state->battery_level = level->number;
   state->charging = flag_of(member(said, "charging"));
+  state->away = 0;
+  state->times_away = (int)times_away;
+}
+
+static void on_return(int number) {
+  (void)number;
+  times_away++;
 }
 
 static void tell(void *context, const char *words) {
@@ -62,8 +72,17 @@ static void tell(void *context, const char *words) {
   write_all(own_output, "\n", 1);
 }
 
+static void hold(const char *stage) {
+  char asked[PATH_MAX], held[PATH_MAX];
+  snprintf(asked, sizeof asked, "%s/hold-%s", container, stage);
+  snprintf(held, sizeof held, "%s/held-%s", container, stage);
+  if (rename(asked, held) != 0) return;
+  while (access(held, F_OK) == 0) usleep(5000);
+}
+
 static void entered(void *context, const char *stage) {
   (void)context;
+  hold(stage);
   if (fault.stage != NULL && strcmp(stage, fault.stage) == 0) raise(fault.signal);
 }
 
@@ -81,6 +100,8 @@ static const char *variable(const char *name, const char *otherwise) {
 }
 
 int main(int count, char **words) {
+  struct sigaction action = {.sa_handler = on_return, .sa_flags = SA_RESTART};
+  sigaction(SIGCONT, &action, NULL);
   container = getenv("HOME");
   const char *library = getenv("EMULATED_APP_LIBRARY");
   own_output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
@@ -101,6 +122,7 @@ int main(int count, char **words) {
                     .bundle = variable("EMULATED_APP_BUNDLE", "com.example.delegatebench"),
                     .version = variable("EMULATED_APP_VERSION", "1.0"),
                     .build = variable("EMULATED_APP_BUILD", "1"),
+                    .program = realpath(words[0], NULL),
                     .system_name = copy_of(member(system, "name")),
                     .system_version = copy_of(member(system, "version")),
                     .machine = copy_of(member(system, "machine")),

@@ -54,7 +54,7 @@ class AppJob(Protocol):
     beside: Sequence[str]
 
     def place(self, files: AppFiles, by_hand: bool, seconds: float) -> None:
-        """Write what the app reads; what an earlier job left, and could be mistaken for this one's, goes first."""
+        """Write what the app reads; what could be mistaken for this job's goes first."""
 
     def taken(self, files: AppFiles, seconds: float) -> bool:
         """Whether the app is at work on it, or was."""
@@ -81,7 +81,7 @@ class OwnJob:
         self.env: Mapping[str, str] = {}  # the job's own stands in job.json
         self.files: Sequence[StoredFile] = [stored(file.source, file.sha256) for file in job.files]
         self.arguments: Sequence[str] = ("--once", job.id)
-        self.arguments_of_none = self.arguments
+        self.arguments_of_none: Sequence[str] = self.arguments
         self.output = f"{_OUT}/{job.id}"
         places = _places(job, self.output)
         content = {
@@ -89,24 +89,19 @@ class OwnJob:
             "id": job.id,
             "arguments": [places[part.name] if isinstance(part, JobPath) else part for part in job.command],
             "files": [
-                {"path": f"{_STORE}/{file.sha256}", "bytes": file.size, "sha256": file.sha256} for file in self.files
+                {"path": f"{_STORE}/{name}", "bytes": size, "sha256": name}
+                for name, size in {file.sha256: file.size for file in self.files}.items()
             ],
             "env": {**spec.env, **job.env},
         }
         self._content = json.dumps(content).encode()
+        self._placed = False
 
     def place(self, files: AppFiles, by_hand: bool, seconds: float) -> None:
-        """See `AppJob.place`.
-
-        The marker of another job stays: an app that a person opened looks at any time, and must not find the old job
-        without it.
-        """
-        files.remove(_JOB, seconds)
-        if self.done(files, seconds):
+        """See `AppJob.place`. What other jobs left means nothing: markers and folders bear their ids."""
+        if self._placed:
             files.remove(_DONE, seconds)
-        if not by_hand:
-            files.remove(_RUNNING, seconds)  # of an app that was killed: it would have to account for it first
-        files.remove_tree(_OUT, seconds)  # what jobs left that could not be cleared away
+        self._placed = True
         files.write(_JOB, self._content, seconds)
 
     def taken(self, files: AppFiles, seconds: float) -> bool:
@@ -121,7 +116,7 @@ class OwnJob:
         """See `AppJob.clean`."""
         files.remove(_JOB, seconds)
         files.remove(_RUNNING, seconds)  # of an app that was killed
-        files.remove_tree(self.output, seconds)
+        files.remove_tree(_OUT, seconds)  # with what earlier jobs left that could not be cleared away
 
     def exit_code(self, folder: Path) -> int:
         """See `AppJob.exit_code`: the core's own."""
@@ -169,8 +164,8 @@ class UpstreamJob:
         return files.stat(_LOG, seconds) is not None or self.done(files, seconds)
 
     def done(self, files: AppFiles, seconds: float) -> bool:
-        """See `AppJob.done`."""
-        return files.stat(_EXIT, seconds) is not None
+        """See `AppJob.done`: once its status is in it."""
+        return bool(files.stat(_EXIT, seconds))
 
     def clean(self, files: AppFiles, seconds: float) -> None:
         """See `AppJob.clean`."""

@@ -157,7 +157,7 @@ class Mux:
             self._socket.connect(self._address.path or (self._address.host, self._address.port))
         except OSError as error:
             self._socket.close()
-            raise self.down(str(error)) from error
+            raise self.down(getattr(error, "strerror", None) or str(error)) from error
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -172,7 +172,7 @@ class Mux:
             length = _HEADER.unpack(self._exactly(_HEADER.size))[0] - _HEADER.size
             return self._plist(length)
         except (OSError, EOFError, ValueError) as error:
-            raise self.down(str(error)) from error
+            raise self.down(getattr(error, "strerror", None) or str(error)) from error
 
     def lead_to(self, phone: ListedIphone) -> None:
         """Make the connection one to the phone's lockdown service. Raises GoneError, UsbmuxdDownError."""

@@ -85,16 +85,14 @@ class Bench:
         folder.mkdir()
         return self.device.execute(job or self.job(), folder, deadline, NoTurns())
 
-    def begin(self, *, seconds: float = 60.0, deadline: float = 90.0) -> Running:
-        """Start a job that takes `seconds`, and wait until the app measures."""
-        running = Running(self, self.job(seconds=seconds), deadline)
+    def begin(self, *, deadline: float = 90.0) -> Running:
+        """Start a job, and wait until the app measures: there it stays, until somebody lets it go on."""
+        app = self.phone.apps[OWN_BUNDLE]
+        app.hold("run")
+        running = Running(self, self.job(), deadline)
         running.thread.start()
-        until(lambda: running.outcome or self.measuring(running.job), 60)
+        until(lambda: running.outcome or app.held, 60)
         return running
-
-    def measuring(self, job: Job) -> bool:
-        """Whether the app has outputs of the first run of a job."""
-        return any((self.documents / "out" / job.id).glob("s0_o0.bin"))
 
 
 class Running:
@@ -112,6 +110,16 @@ class Running:
             self.outcome.append(self.bench.run(self.job, deadline=self.deadline))
         except Exception as error:
             self.outcome.append(error)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the device has noticed that the phone is away."""
+        run = self.bench.device._unfinished
+        return run is not None and run._lost is not None
+
+    def go_on(self) -> None:
+        """The app measures on."""
+        self.bench.phone.apps[OWN_BUNDLE].go_on()
 
     def wait(self) -> JobOutput | Exception:
         self.thread.join(100)

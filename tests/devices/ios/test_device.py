@@ -41,6 +41,13 @@ def test_a_job_is_inference_on_the_phone(bench: Bench) -> None:
     assert bench.phone.processes.live == []
 
 
+@pytest.mark.parametrize("name", ["iphone-8", "iphone-11"])
+def test_older_versions_of_ios(plug: Plug, name: str) -> None:
+    bench = plug(name, tls=True)
+    assert bench.connect()["route"] == "tidevice"
+    assert bench.run().exit_code == 0
+
+
 def test_files_move_once(bench: Bench) -> None:
     first, second = bench.run(), bench.run()
     assert first.transfer_bytes > second.transfer_bytes > 0, "outputs come back each time"
@@ -150,9 +157,10 @@ def test_markers_of_other_jobs_mean_nothing(bench: Bench) -> None:
 
 
 def test_the_phones_state_can_be_had_while_a_job_runs(bench: Bench) -> None:
-    running = bench.begin(seconds=4)
+    running = bench.begin()
     bench.phone.battery.level = 55
     assert bench.device.state()["battery_percent"] == 55
+    running.go_on()
     assert running.output().exit_code == 0
 
 

@@ -84,7 +84,7 @@ def test_a_job_that_nobody_can_end_ends_with_its_deadline_and_the_next_one_is_do
 
 
 def test_an_app_that_died_in_a_job_accounts_for_it_when_it_is_opened_again(bench: Bench) -> None:
-    running = bench.begin(seconds=60)
+    running = bench.begin()
     bench.phone.kill_app(OWN_BUNDLE)
     bench.phone.open_app(OWN_BUNDLE)
     output = running.output()

@@ -237,6 +237,15 @@ def test_a_tunnel_that_is_not_up_is_named(lab: IosLab, open_tool: Open, name: st
         route.launch(OWN_BUNDLE, [], {}, SECONDS)
 
 
+@pytest.mark.parametrize("name", TOOLS)
+def test_without_a_tunnel_ios_17_0_to_17_3_is_told_of_root(lab: IosLab, open_tool: Open, name: str) -> None:
+    phone = lab.add("iphone-14")
+    phone.description = phone.description.model_copy(update={"os_version": "17.2"})
+    route = open_tool(name, phone, rsd=None)
+    with pytest.raises(ToolError, match="tunnel that root keeps up: run `sudo "):
+        route.launch(OWN_BUNDLE, [], {}, SECONDS)
+
+
 def test_a_tunnel_to_another_phone_is_refused(lab: IosLab, open_tool: Open) -> None:
     other = with_script(lab.add("iphone-17"))
     route = open_tool("pymobiledevice3", lab.add("iphone-17"), rsd=rsd(other))

@@ -297,7 +297,7 @@ def test_nothing_is_left_of_a_lab_that_was_busy(
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from emulated.ios.apps import Program
 from emulated.ios.lab import IosLab
@@ -305,7 +305,10 @@ lab = IosLab(Path(sys.argv[1]))
 lab.start()
 phone = lab.add("iphone-13")
 phone.add_app("a.b", Program(("sleep", "1000")))
-print(phone.open_app("a.b"), flush=True)
+pid = phone.open_app("a.b")
+while not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"):  # on its leash from here on
+    time.sleep(0.01)
+print(pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

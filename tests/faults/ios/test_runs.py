@@ -24,7 +24,6 @@ __all__ = ["homes", "lab"]
 pytestmark = pytest.mark.timeout(280)
 
 CLOCK = SystemClock()
-SLOW = "runs: {warmup: {count: 0, min_seconds: 0}, count: 3, min_seconds: 3, max_seconds: 9}\n"
 BOUND = 150.0
 
 
@@ -57,10 +56,9 @@ class Rack:
         return found
 
     def suite(self, *models: str) -> None:
-        """A suite whose cells take some seconds each, on the CPU."""
+        """A suite of one cell for each model and phone, on the CPU."""
         self.lab.models(*models)
-        before, _, _ = self.lab.suite().read_text().partition("runs:")
-        self.lab.write("suites/smoke.yaml", before + SLOW)
+        self.lab.suite()
 
     def run(self, *during: Callable[[], object]) -> pytest.RunResult:
         """`pytest --devices devices.yaml`, with something happening meanwhile; bounded in time."""
@@ -94,24 +92,27 @@ def until(condition: Callable[[], object]) -> None:
         CLOCK.sleep(0.02)
 
 
-def measuring(phone: Phone, cell: int) -> bool:
-    """Whether the phone is at its job number `cell`; number 0 is the probe."""
-    processes = phone.processes.history
-    out = phone.apps[OWN_BUNDLE].documents / "out"
-    return len(processes) > cell and any(out.glob("*/s0_o0.bin"))
+def measured(phone: Phone) -> Callable[[], None]:
+    """Waits until the phone measures its next cell, and stays there; ask before the run, or while it is held."""
+    app = phone.apps[OWN_BUNDLE]
+    app.hold("run")
+    return lambda: until(lambda: app.held)
 
 
 def test_a_phone_that_is_lost_costs_only_its_own_unfinished_cells(rack: Rack, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = rack.plug(sound="iphone-13", lost="iphone-11")
     rack.suite("add", "conv_2d", "softmax")
 
+    first = measured(pair["lost"])
+
     def lose() -> None:
-        until(lambda: measuring(pair["lost"], 2))
+        first()
+        measured(pair["lost"])()
         pair["lost"].unplug()
 
     # Patience that a lab needs, and a test does not.
-    monkeypatch.setattr("harness.devices.ios.run._RETURN", 2.0)
-    monkeypatch.setattr("harness.devices.ios.device._RETURN", 2.0)
+    monkeypatch.setattr("harness.devices.ios.run._RETURN", 1.0)
+    monkeypatch.setattr("harness.devices.ios.device._RETURN", 1.0)
     assert rack.run(lose).ret == 1
     outcomes = rack.lab.outcomes
     assert [outcomes[f"{model}[sound:cpu]"] for model in ("add", "conv_2d", "softmax")] == ["PASS"] * 3
@@ -126,8 +127,10 @@ def test_an_app_that_the_system_kills_is_an_error_of_the_runner_and_is_not_tried
     phone = rack.plug(phone="iphone-13")["phone"]
     rack.suite("add", "conv_2d")
 
+    first = measured(phone)
+
     def kill() -> None:
-        until(lambda: measuring(phone, 1))
+        first()
         phone.kill_app(OWN_BUNDLE)
 
     assert rack.run(kill).ret == 1
@@ -153,8 +156,10 @@ def test_a_phone_that_is_locked_mid_run_is_unlocked_and_measured_again(
 
     monkeypatch.setattr(IosDevice, "recover", notice)
 
+    first = measured(phone)
+
     def lock() -> None:
-        until(lambda: measuring(phone, 1))
+        first()
         phone.lock()
         until(recovering.is_set)
         phone.unlock()

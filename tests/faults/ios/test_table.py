@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from harness.devices.base import DeviceError
+from harness.devices.ios.errors import IosTimeoutError
 from tests.devices.android.conftest import until
 from tests.devices.ios.bench import CLOCK, Bench, Plug
 from tests.faults.ios.rows import ROWS, Row
@@ -18,12 +21,15 @@ BOUND = 100.0
 """Seconds, far above what any of these takes: a guard against what hangs."""
 
 
-@pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience that a phone needs, and a test does not."""
-    for name, seconds in (("_RETURN", 3.0), ("_CALL", 4.0), ("_LOCK_LOOK", 0.5), ("_ENDING", 4.0)):
-        monkeypatch.setattr(f"harness.devices.ios.run.{name}", seconds)
-    monkeypatch.setattr("harness.devices.ios.device._CALL", 4.0)
+@contextmanager
+def hurry(row: Row) -> Iterator[None]:
+    """Less patience than a phone needs; little of it with one that is silent, which shows nothing else."""
+    call = 1.0 if row.expected is IosTimeoutError else 10.0
+    with pytest.MonkeyPatch.context() as patch:
+        for name, seconds in (("_RETURN", 1.0), ("_CALL", call), ("_LOCK_LOOK", 0.2), ("_ENDING", call)):
+            patch.setattr(f"harness.devices.ios.run.{name}", seconds)
+        patch.setattr("harness.devices.ios.device._CLOSING", call)
+        yield
 
 
 def plugged(plug: Plug, row: Row, monkeypatch: pytest.MonkeyPatch) -> Bench:
@@ -40,7 +46,7 @@ def plugged(plug: Plug, row: Row, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def meet(bench: Bench, row: Row) -> Exception:
     """The error that a job ends with which meets the fault."""
     if row.mid:
-        running = bench.begin(seconds=60, deadline=row.deadline)
+        running = bench.begin(deadline=row.deadline)
         row.cause(bench)
         return running.error()
     row.cause(bench)
@@ -59,7 +65,8 @@ def test_a_fault_is_an_error_of_its_class_in_time_and_passes(
 ) -> None:
     bench = plugged(plug, row, monkeypatch)
     began = CLOCK.monotonic()
-    error = meet(bench, row)
+    with hurry(row):
+        error = meet(bench, row)
     assert CLOCK.monotonic() - began < BOUND
     assert type(error) in (row.expected, row.also), error  # none of them hides behind a more general one
     assert isinstance(error, DeviceError)

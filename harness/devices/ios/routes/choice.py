@@ -82,7 +82,7 @@ def choose(spec: IosSpec, version: str, environ: Mapping[str, str]) -> Choice:
     if not name:
         raise _unsupported(spec, f"nothing here can start an app on iOS {version}", _advice())
     if name in INSTALL and name not in tools:
-        raise _unsupported(spec, f"its launcher {name} is not found on this computer", f"install it: {INSTALL[name]}")
+        raise _unsupported(spec, f"its launcher {name} is not found on this computer", f"get it: {INSTALL[name]}")
     return Choice(name, tools.get(name, ()), number, _needs(name, number, spec.rsd), _image(name, number))
 
 

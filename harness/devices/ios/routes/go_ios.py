@@ -17,7 +17,7 @@ from harness.devices.ios.routes.words import error_of
 from harness.errors import UsageError
 
 TUNNEL = "run `ios tunnel start --userspace` in another terminal, and leave it running"
-ROOT_TUNNEL = "run `sudo ios tunnel start` in another terminal, and leave it running (iOS 17.0 to 17.3 needs root)"
+ROOT_TUNNEL = "run `sudo ios tunnel start` in another terminal, and leave it running"
 
 
 class GoIosRoute:
@@ -40,7 +40,8 @@ class GoIosRoute:
         self._way = [f"--udid={udid}"]
         self._tunnel = ""
         if version >= (17, 0):
-            self._tunnel = TUNNEL if version >= (17, 4) else ROOT_TUNNEL
+            old = f"iOS 17.0 to 17.3 needs a tunnel that root keeps up: {ROOT_TUNNEL}, or update the phone"
+            self._tunnel = TUNNEL if version >= (17, 4) else old
         if rsd is not None:
             host, _, port = rsd.rpartition(":")
             # It takes addresses of IPv6 only; what listens on this computer mostly does so on both.
