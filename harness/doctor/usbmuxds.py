@@ -148,7 +148,7 @@ def _tidevice(needed: bool) -> Finding:
     return ok("tidevice", tide_version.PINNED)
 
 
-def _unsought(problem: IosError | UsageError) -> Finding:
+def _unsought(problem: DeviceError | UsageError) -> Finding:
     return note("usbmuxd", f"no iPhone is looked for: {str(problem).removeprefix('usbmuxd: ')}")
 
 

@@ -18,7 +18,9 @@ from emulated.ios.phone import Phone
 from harness.clock import SystemClock
 from harness.devices.ios import tide_version
 from harness.doctor.findings import Level
+from harness.doctor.hosts import SshHosts
 from harness.doctor.usbmuxds import Usbmuxds
+from harness.doctor.ways import Ways
 from harness.lab.inventory import open_inventory
 from tests.conftest import ROOT
 from tests.doctor.conftest import Doctor, Said
@@ -191,7 +193,9 @@ def test_no_usbmuxd_answers(doctor: Doctor) -> None:
 
 def test_auto_without_usbmuxd_looks_for_no_iphone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USBMUXD_SOCKET_ADDRESS", str(tmp_path / "none"))
-    (found,) = Usbmuxds(open_inventory("auto").specs, CLOCK).findings()
+    lab = open_inventory("auto")
+    with SshHosts(lab, Ways(), CLOCK) as hosts:
+        (found,) = Usbmuxds(lab.specs, hosts, CLOCK).findings()
     assert (found.what, found.level) == ("usbmuxd", Level.NOTE)
     assert "no iPhone is looked for: no usbmuxd answers" in found.words
     assert "apt-get install usbmuxd" in found.words
