@@ -134,7 +134,8 @@ def test_the_package_needs_nothing_that_lies_beside_it() -> None:
 
 def test_the_way_through_adb_knows_nothing_of_phones() -> None:
     below = {name for module in MODULES if module.startswith("harness.devices.adb") for name in own_imports(module)}
-    assert {name for name in below if name.startswith("devices.")} - {"devices.base"} == {
+    shared = {f"devices.shell.{name}" for name in ("deadline", "errors", "stretches", "way")}
+    assert {name for name in below if name.startswith("devices.")} - {"devices.base", *shared} == {
         name for name in below if name.startswith("devices.adb")
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulated.board.board import Board
-from emulated.ssh.sshd import keygen
+from emulated.ssh.sshd import Sshd, keygen
 from harness.devices.local import host_target
 from harness.doctor import links
 from tests.boards import needs_board
@@ -20,13 +20,19 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
-def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
-    """A board of this computer's own architecture, called `rpi` in ~/.ssh/config."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the one who calls the doctor, with no key and no known host in it."""
     needs_board("native")
-    home = tmp_path / "home"
-    (home / ".ssh").mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(home))
+    folder = tmp_path / "home"
+    (folder / ".ssh").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(folder))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return folder
+
+
+@pytest.fixture
+def board(home: Path, tmp_path: Path) -> Iterator[Board]:
+    """A board of this computer's own architecture, called `rpi` in ~/.ssh/config."""
     with Board(tmp_path / "board", arch="native") as made:
         (home / ".ssh" / "config").write_text(made.sshd.config("rpi"))
         yield made
@@ -106,7 +112,7 @@ def test_a_key_file_whose_passphrase_is_not_told(
     assert "open sesame" not in said.out
 
 
-@pytest.mark.usefixtures("board")
+@pytest.mark.usefixtures("home")
 def test_a_board_that_is_not_there(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -161,16 +167,17 @@ def test_a_file_system_that_is_no_use(board: Board, doctor: Doctor, options: str
         ("sha256sum", "", "note", "has no sha256sum"),
     ],
 )
-def test_a_board_without_a_tool(board: Board, doctor: Doctor, *, tool: str, more: str, mark: str, words: str) -> None:
-    """The shell looks programs up in folders of the board, which has all of them but one here."""
-    programs = board.sshd.folder / "programs"
+def test_a_board_without_a_tool(
+    home: Path, doctor: Doctor, tmp_path: Path, *, tool: str, more: str, mark: str, words: str
+) -> None:
+    programs = tmp_path / "programs"
     programs.mkdir()
-    for name in os.listdir("/usr/bin"):
-        if name != tool:
-            (programs / name).symlink_to(f"/usr/bin/{name}")
-    board.sshd.env["PATH"] = str(programs)
-    board.sshd.restart()
-    said = doctor([entry(more)])
+    for program in Path("/usr/bin").iterdir():
+        if program.name != tool:
+            (programs / program.name).symlink_to(program)
+    with Sshd(tmp_path / "bare", env={"PATH": str(programs)}) as bare:
+        (home / ".ssh" / "config").write_text(bare.config("rpi"))
+        said = doctor([entry(more)])
     assert words in said.words("tools", mark), said.out
     assert said.code == (mark == "MISSING")
 
@@ -191,8 +198,8 @@ def test_a_hot_and_throttled_board(board: Board, doctor: Doctor) -> None:
     assert "under-voltage" in said.words("throttled", "note")
 
 
-def test_a_mistake_in_the_ssh_config_is_named(board: Board, doctor: Doctor, tmp_path: Path) -> None:
-    (tmp_path / "home" / ".ssh" / "config").write_text("Host rpi\n  Port many\n")
+def test_a_mistake_in_the_ssh_config_is_named(home: Path, doctor: Doctor) -> None:
+    (home / ".ssh" / "config").write_text("Host rpi\n  Port many\n")
     said = doctor([entry(), "name: box, kind: local"])
     assert said.code == 1
     assert "config" in said.words("address", "MISSING")

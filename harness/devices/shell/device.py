@@ -7,13 +7,14 @@ import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.clock import Clock
 from harness.devices.base import DeviceError, Job, JobOutput, Turns, controller_fault
 from harness.devices.budget import Budget
 from harness.devices.shell.cores import core_mask
 from harness.devices.shell.errors import WayError, WayLostError
+from harness.devices.shell.kind import Awake
 from harness.devices.shell.remote import Remote
 from harness.devices.shell.run import Ended, Missing, RemoteJob
 from harness.devices.shell.scripts import JOBS, Launch, prepare_script
@@ -37,23 +38,6 @@ _TRIES = 3
 _LONGEST_NAME = 250  # bytes; file systems of controllers take 255, and ".part" has to fit
 _INTERRUPTS = 5
 _INTERRUPT_SECONDS = 0.1
-
-
-class Awake(Protocol):
-    """What keeps a device awake, and leaves it as it was. All raise WayError when the device is lost."""
-
-    @property
-    def kept(self) -> bool:
-        """Whether something may have to be set back."""
-
-    def keep_awake(self) -> None:
-        """Keep it awake, for as long as the harness has it."""
-
-    def wake(self, state: Mapping[str, Any]) -> None:
-        """Do so again if its state of a moment ago says that it sleeps."""
-
-    def restore(self) -> None:
-        """Set back what was changed."""
 
 
 class ShellDevice:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,20 @@ class Kind:
     needs: tuple[str, ...]
     elsewhere: str
     watch: str
+
+
+class Awake(Protocol):
+    """What keeps a device awake, and leaves it as it was. All raise WayError when the device is lost."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether something may have to be set back."""
+
+    def keep_awake(self) -> None:
+        """Keep it awake, for as long as the harness has it."""
+
+    def wake(self, state: Mapping[str, Any]) -> None:
+        """Do so again if its state of a moment ago says that it sleeps."""
+
+    def restore(self) -> None:
+        """Set back what was changed."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import struct
 from typing import Any, Protocol
 
 from harness.devices.ssh.library import paramiko
-
-_PROHIBITED, _UNKNOWN_TYPE = 1, 3  # RFC 4254, 5.1: reasons for which another way is tried
 
 _PYTHON = (
     "import os,socket,sys,threading as t;"
@@ -41,18 +40,16 @@ def open_tcp(transport: Opener, host: str, port: int, seconds: float) -> Any:  #
 def open_socket(transport: Opener, path: str, seconds: float) -> Any:  # noqa: ANN401 - as above
     """A channel to a unix socket of the far computer.
 
-    An sshd that knows no such channels, or is set to allow none, runs a program that connects: socat, python3 or nc,
-    whichever is found first. That takes one of the connection's sessions, of which OpenSSH allows 10.
+    Where sshd opens none, a program connects: socat, python3 or nc, whichever is found first. That takes one of the
+    connection's sessions, of which OpenSSH allows 10. OpenSSH says the same of a socket on which nobody listens and of
+    one that it is set not to lead to; the program then finds out.
 
     Raises:
         Exception: what `Opener.open` does.
     """
-    try:
-        return transport.open("direct-streamlocal@openssh.com", _string(path) + _string("") + struct.pack(">I", 0),
-                              seconds)  # fmt: skip
-    except paramiko().ChannelException as error:
-        if error.code not in (_PROHIBITED, _UNKNOWN_TYPE):
-            raise
+    extra = _string(path) + _string("") + struct.pack(">I", 0)
+    with contextlib.suppress(paramiko().ChannelException):
+        return transport.open("direct-streamlocal@openssh.com", extra, seconds)
     session = transport.open("session", b"", seconds)
     session.exec_command(f"sh -c '{_PROGRAM}' sh {shlex.quote(path)}")
     return session

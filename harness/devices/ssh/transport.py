@@ -77,6 +77,7 @@ class SshTransport(Transport):  # type: ignore[misc]
         self.farewell = ""
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._deferred: list[Any] = []
         self._refusals: dict[int, Exception] = {}
         self._abandoned: dict[int, Any] = {}  # channels that came too late; paramiko holds them weakly
         options = self.get_security_options()
@@ -191,6 +192,19 @@ class SshTransport(Transport):  # type: ignore[misc]
             late = self._abandoned.pop(number, None)
         if late is not None:
             late.close()
+
+    def _send_user_message(self, data: Any) -> None:  # noqa: ANN401
+        """Send what may not be sent while new keys are agreed upon; others wait for these to be there."""
+        if threading.current_thread() is self and not self.clear_to_send.is_set():
+            self._deferred.append(data)  # this thread is the one that agrees: paramiko would wait for itself
+        else:
+            super()._send_user_message(data)
+
+    def _parse_newkeys(self, message: Any) -> None:  # noqa: ANN401
+        super()._parse_newkeys(message)
+        deferred, self._deferred = self._deferred, []
+        for data in deferred:
+            self._send_message(data)
 
     def _parse_disconnect(self, message: Any) -> None:  # noqa: ANN401
         message.get_int()

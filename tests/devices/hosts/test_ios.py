@@ -103,7 +103,7 @@ def test_a_phone_behind_a_hosts_socket_does_a_job(rack: Rack, lab: IosLab, door:
 def test_a_program_stands_in_where_sshd_leads_to_no_socket(
     make_rack: MakeRack, lab: IosLab, door: Door, program: str, tmp_path: Path
 ) -> None:
-    rack = make_rack(options="AllowStreamLocalForwarding no")
+    make_rack(options="AllowStreamLocalForwarding no")
     if not (tmp_path / "bin" / program).exists():
         pytest.skip(f"this computer has no {program}")
     for other in {"socat", "python3", "nc"} - {program}:
@@ -133,7 +133,7 @@ def test_without_usbmuxd_the_host_is_at_fault(rack: Rack, lab: IosLab, tmp_path:
     needs_tidevice()
     hosts = rack.open()
     device = hosts.open(hosts.placed(spec_of("NOTHERE", str(tmp_path / "nothing"))))
-    with pytest.raises(DeviceError, match="iphone: rack: no usbmuxd answers at .*/nothing there") as caught:
+    with pytest.raises(DeviceError, match=r"iphone: rack: no usbmuxd answers at .*/nothing there") as caught:
         device.connect(lambda _: None)
     assert caught.value.error_class is ErrorClass.HOST
     device.close()
