@@ -12,9 +12,9 @@ from harness.clock import Clock
 from harness.devices.shell.deadline import Deadline
 from harness.devices.shell.way import ShellResult
 from harness.devices.ssh.channels import open_socket, open_tcp
-from harness.devices.ssh.config import Hop, route
 from harness.devices.ssh.errors import (
     CHECK,
+    NoSessionError,
     Owner,
     SshError,
     SshLostError,
@@ -25,26 +25,20 @@ from harness.devices.ssh.errors import (
 )
 from harness.devices.ssh.forward import Forward, Stream
 from harness.devices.ssh.library import paramiko
+from harness.devices.ssh.redial import Redial
 
 if TYPE_CHECKING:
-    from harness.devices.ssh.dial import Link
     from harness.devices.ssh.files import SftpSession
     from harness.devices.ssh.transport import SshTransport
 
 C = TypeVar("C", bound=Stream)
 
 _ABSENT_SECONDS = 8.0  # for one that was never reached: whoever mistyped an address should not wait for long
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0  # between tries, doubled each time
 _POLL_SECONDS = 0.25
 _END_SECONDS = 0.5  # between the end of a connection's channels and its own
 _FULL_PAUSE = 0.1  # before a session is asked for again where all are taken
 _ALIVE_SECONDS = 5.0
-_DIAL_SECONDS = 30.0
 _OPEN_SECONDS = 10.0
-
-
-class NoSessionError(SshTimeoutError):
-    """All sessions that the server allows on a connection were in use for the whole time."""
 
 
 class SshConnection:
@@ -55,10 +49,6 @@ class SshConnection:
 
     Attributes:
         subject: who errors are about.
-        made: how often a connection was made.
-        fingerprint: of the host key of now: kind and SHA-256. Empty before the first connection, as the next two.
-        login: user and key that were let in, in words.
-        server: its sshd, as it calls itself.
     """
 
     def __init__(self, address: str, identity: str | None, name: str, clock: Clock, *, owner: Owner) -> None:
@@ -72,34 +62,44 @@ class SshConnection:
             owner: "host" makes every error one of class host.
         """
         self.subject = Subject(name, address, owner)
-        self.made = 0
-        self.fingerprint = self.login = self.server = ""
         self._address = address
-        self._identity = identity
         self._clock = clock
-        self._lock = threading.Lock()
-        self._dialling = threading.Lock()
-        self._hops: tuple[Hop, ...] = ()
-        self._link: Link | None = None
-        self._interrupts = 0
-        self._closed = False
-        self._problem: SshError | None = None
-        self._failures = 0
-        self._due = 0.0
+        self._redial = Redial(address, identity, self.subject, clock)
         self._freed = threading.Event()
+
+    @property
+    def made(self) -> int:
+        """How often a connection was made."""
+        return self._redial.made
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the host key: its kind and SHA-256. Empty without a connection, as the next two."""
+        return link.fingerprint if (link := self._redial.link) is not None else ""
+
+    @property
+    def login(self) -> str:
+        """User and key that were let in, in words."""
+        return link.login if (link := self._redial.link) is not None else ""
+
+    @property
+    def server(self) -> str:
+        """Its sshd, as it calls itself."""
+        link = self._redial.link
+        return str(link.transport.remote_version).removeprefix("SSH-2.0-") if link is not None else ""
 
     @property
     def address_words(self) -> str:
         """Where it leads, for messages: the address as given, and as ~/.ssh/config resolved it."""
-        if not self._hops or self._hops[-1].address == self._address:
+        hops = self._redial.hops
+        if not hops or hops[-1].address == self._address:
             return self._address
-        return f"{self._address} ({' through '.join(hop.address for hop in reversed(self._hops))})"
+        return f"{self._address} ({' through '.join(hop.address for hop in reversed(hops))})"
 
     @property
     def up(self) -> bool:
         """Whether there is a connection, as far as is known without asking."""
-        link = self._link
-        return link is not None and bool(link.transport.active)
+        return self._redial.up
 
     def connect(self, seconds: float, cancelled: threading.Event) -> None:
         """Have a connection, trying again and again; for a computer that was never reached, some seconds only.
@@ -115,21 +115,22 @@ class SshConnection:
             UsageError: ~/.ssh/config cannot be read, or paramiko is not installed.
         """
         deadline = Deadline(self._clock, seconds if self.made else min(seconds, _ABSENT_SECONDS))
-        interrupts = self._interrupts
+        redial = self._redial
+        interrupted = redial.stopper()
 
         def stopped() -> bool:
-            return cancelled.is_set() or self._closed or self._interrupts != interrupts
+            return cancelled.is_set() or interrupted()
 
         while True:
-            while (pause := min(self._due - self._clock.monotonic(), deadline.left(), _POLL_SECONDS)) > 0:
+            while (pause := min(redial.due - self._clock.monotonic(), deadline.left(), _POLL_SECONDS)) > 0:
                 self._clock.wait(cancelled, pause)
                 if stopped():
-                    raise self._cancelled()
+                    raise redial.cancelled()
             try:
-                self._live(deadline, stopped)
+                redial.live(deadline, stopped)
                 return
             except (SshLostError, SshTimeoutError):
-                if stopped() or deadline.left() <= 0 or self._hopeless:
+                if stopped() or deadline.left() <= 0 or redial.hopeless:
                     raise
 
     def run(
@@ -192,7 +193,7 @@ class SshConnection:
             SshError: there is no connection.
         """
         deadline = Deadline(self._clock, seconds)
-        transport = self._live(deadline)
+        transport = self._redial.live(deadline)
         library = paramiko()
         try:
             return opener(transport, deadline.left())
@@ -225,81 +226,21 @@ class SshConnection:
 
     def interrupt(self) -> None:
         """From another thread: end the connection, so that every call that is under way raises SshLostError at once."""
-        with self._lock:
-            self._interrupts += 1
-            link, self._link = self._link, None
+        self._redial.interrupt()
         self._freed.set()
-        if link is not None:
-            link.end()
 
     def close(self) -> None:
         """Let go of the connection for good; no thread of it is left."""
-        self._closed = True
-        self.interrupt()
-        with self._dialling:  # whoever was connecting has heard of it, and ends
-            pass
-        self.interrupt()
+        self._redial.close()
+        self._freed.set()
 
     def _forward(self, name: str, opener: Callable[[Any, float], Stream]) -> Forward:
         return Forward(lambda: self.channel(opener, _OPEN_SECONDS), f"{self.subject.device} {name}")
 
-    @property
-    def _hopeless(self) -> bool:
-        """Whether another try is of no use: a name that nobody knows, of a computer that was never there."""
-        return not self.made and type(self._problem).__name__ == "NoSuchNameError"
-
-    def _live(self, deadline: Deadline, cancelled: Callable[[], bool] | None = None) -> SshTransport:
-        """The transport, connected."""
-        interrupts = self._interrupts
-        if (link := self._link) is not None and link.transport.active:
-            return link.transport
-        if not self._dialling.acquire(timeout=max(0.0, deadline.left())):
-            raise self.subject.error(SshTimeoutError, f"no connection within {deadline.seconds:g} s", todo=CHECK)
-        try:
-            if (link := self._link) is not None and link.transport.active:
-                return link.transport
-            if self._closed or self._interrupts != interrupts:
-                raise self._cancelled()
-            if self._problem is not None and self._clock.monotonic() < self._due:
-                raise self._problem
-            return self._dial(deadline, cancelled or (lambda: self._interrupts != interrupts)).transport
-        finally:
-            self._dialling.release()
-
-    def _dial(self, deadline: Deadline, cancelled: Callable[[], bool]) -> Link:
-        """Make the connection. For one thread at a time."""
-        self._hops = self._hops or route(self._address, self._identity)
-        from harness.devices.ssh.dial import Dialler
-
-        with self._lock:
-            old, self._link = self._link, None
-        if old is not None:
-            old.end()
-        dialler = Dialler(self._hops, self.subject, self._clock, cancelled)
-        try:
-            link = dialler.dial(min(deadline.left(), _DIAL_SECONDS))
-        except SshError as error:
-            if not cancelled():
-                self._failures += 1
-                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures, 10))
-                self._problem, self._due = error, self._clock.monotonic() + pause
-            raise
-        with self._lock:
-            gone = cancelled() or self._closed
-            if not gone:
-                self._link, self._problem, self._failures, self._due = link, None, 0, 0.0
-        if gone:
-            link.end()
-            raise self._cancelled()
-        self.fingerprint, self.login = link.fingerprint, link.login
-        self.server = link.transport.remote_version.removeprefix("SSH-2.0-")
-        self.made += 1
-        return link
-
     @contextlib.contextmanager
     def _session(self, deadline: Deadline, shown: str) -> Iterator[tuple[Any, Callable[[str], SshError]]]:
         """A channel for a command or a service, and what makes the error when it ends too early."""
-        transport = self._live(deadline)
+        transport = self._redial.live(deadline)
         channel = self._open_session(transport, deadline, shown)
         library = paramiko()
         try:
@@ -340,7 +281,7 @@ class SshConnection:
         )
 
     def _lost(self, transport: SshTransport, what: str) -> SshError:
-        link = self._link
+        link = self._redial.link
         if link is None or link.transport is not transport:
             return self.subject.error(SshLostError, "the connection was closed from our side", command=what)
         transport.join(_END_SECONDS)
@@ -354,6 +295,3 @@ class SshConnection:
             return self.subject.error(SshLostError, words, command=what, said=said, todo=CHECK)
         words = f"its sshd ended '{what}' without an exit status"
         return self.subject.error(SshLostError, words, command=what, todo="see what its sshd's log says")
-
-    def _cancelled(self) -> SshLostError:
-        return self.subject.error(SshLostError, "cancelled while connecting", command="connect")

@@ -24,6 +24,7 @@ from harness.devices.ssh.errors import (
     CHECK,
     PASSPHRASE,
     AuthRefusedError,
+    NoSuchNameError,
     PassphraseError,
     SshError,
     SshLostError,
@@ -43,10 +44,6 @@ _POLL_SECONDS = 0.05
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 S = TypeVar("S", bound=SshError)
-
-
-class NoSuchNameError(SshLostError):
-    """No name server knows the host."""
 
 
 @dataclass

@@ -62,6 +62,14 @@ class SshTimeoutError(SshError, WayTimeoutError):
     """The deadline passed."""
 
 
+class NoSessionError(SshTimeoutError):
+    """All sessions that the server allows on a connection were in use for the whole time."""
+
+
+class NoSuchNameError(SshLostError):
+    """No name server knows the host."""
+
+
 class SshRefusedError(SshError, WayRefusedError):
     """The other computer answered, and refused: no space left, permission denied, no such file, no such service."""
 

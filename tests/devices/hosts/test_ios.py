@@ -40,11 +40,20 @@ class Door:
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.path))
         self._listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(20)
         self._listener.close()
+        for near in self._open:
+            with contextlib.suppress(OSError):
+                near.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(20)
         shutil.rmtree(self.folder)
 
     def _accept(self) -> None:
@@ -53,9 +62,16 @@ class Door:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._port))
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+            self._open.append(near)
+            self._threads.append(threading.Thread(target=self._lead, args=(near,)))
+            self._threads[-1].start()
+
+    def _lead(self, near: socket.socket) -> None:
+        with near, socket.create_connection(("127.0.0.1", self._port)) as far:
+            back = threading.Thread(target=self._pump, args=(far, near))
+            back.start()
+            self._pump(near, far)
+            back.join()
 
     @staticmethod
     def _pump(one: socket.socket, other: socket.socket) -> None:

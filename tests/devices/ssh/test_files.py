@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,7 +105,7 @@ def test_refusals_name_the_path_and_the_session_goes_on(files: SftpSession, ther
     (there / "link").symlink_to("file")
     os.mkfifo(there / "pipe")
     (there / "file").write_bytes(bytes(100))
-    refused = [
+    refused: list[tuple[Callable[[], object], str]] = [
         (lambda: files.push(b"", "folder"), "rpi5: 'folder' cannot be pushed to: it is a folder"),
         (lambda: files.push(b"", "new/"), "'new/' cannot be pushed to: it is a folder"),
         (lambda: files.push(b"", "link"), "'link' cannot be pushed to: it is a link"),

@@ -11,8 +11,14 @@ import pytest
 
 from emulated.ssh.sshd import Sshd
 from harness.devices.ssh import transport
-from harness.devices.ssh.connection import NoSessionError, SshConnection
-from harness.devices.ssh.errors import HostKeyChangedError, SshLostError, SshRefusedError, SshTimeoutError
+from harness.devices.ssh.connection import SshConnection
+from harness.devices.ssh.errors import (
+    HostKeyChangedError,
+    NoSessionError,
+    SshLostError,
+    SshRefusedError,
+    SshTimeoutError,
+)
 from harness.plan.cell import ErrorClass
 from tests.devices.ssh.conftest import BOUND, CLOCK, NEVER, STALL_BOUND, Background, Connect, until
 
@@ -116,7 +122,7 @@ def test_waiting_for_a_computer_that_comes_back(own: Sshd, to: Connect) -> None:
     own.kill()
     until(lambda: not connection.up)
     waiting = Background(lambda: connection.connect(BOUND, NEVER))
-    until(lambda: connection._failures > 1)
+    until(lambda: connection._redial._failures > 1)
     own.start()
     assert waiting.join() is None
     assert connection.alive()
@@ -127,8 +133,8 @@ def test_between_two_tries_everybody_gets_the_last_error(own: Sshd, to: Connect)
     own.kill()
     with pytest.raises(SshLostError):
         connection.run("true", BOUND)
-    first = connection._problem
-    connection._due = CLOCK.monotonic() + 1000
+    first = connection._redial._problem
+    connection._redial.due = CLOCK.monotonic() + 1000
     with pytest.raises(SshLostError) as caught:
         connection.run("true", BOUND)
     assert caught.value is first
@@ -141,7 +147,7 @@ def test_waiting_can_be_cancelled(own: Sshd, to: Connect) -> None:
     until(lambda: not connection.up)
     cancelled = threading.Event()
     waiting = Background(lambda: connection.connect(1000.0, cancelled))
-    until(lambda: connection._failures > 0)
+    until(lambda: connection._redial._failures > 0)
     cancelled.set()
     assert isinstance(waiting.join(), SshLostError)
 
@@ -165,8 +171,8 @@ def test_a_silent_link_is_asked_for_a_sign_of_life(own: Sshd, to: Connect, monke
     monkeypatch.setattr(transport, "_ASK_SECONDS", 0.1)
     connection = to(own)
     connection.connect(BOUND, NEVER)
-    assert connection._link is not None
-    packets = connection._link.transport.packetizer
+    assert connection._redial.link is not None
+    packets = connection._redial.link.transport.packetizer
     before = packets.heard
     until(lambda: packets.heard > before + 3)
     assert connection.alive()
@@ -194,7 +200,7 @@ def test_interrupt_ends_a_login(own: Sshd, to: Connect) -> None:
     own.stall()
     connection = to(own)
     waiting = Background(lambda: connection.connect(BOUND, NEVER))
-    until(connection._dialling.locked)
+    until(connection._redial._dialling.locked)
     connection.interrupt()
     assert isinstance(waiting.join(), SshLostError)
     own.resume()
@@ -205,7 +211,7 @@ def test_interrupt_ends_a_call_whose_link_takes_nothing(own: Sshd, to: Connect) 
     connection.connect(BOUND, NEVER)
     own.stall()
     call = Background(lambda: connection.run("cat", BOUND, stdin=bytes(64 << 20)))
-    until(lambda: connection._link is not None and len(connection._link.transport._channels) > 0)
+    until(lambda: connection._redial.link is not None and len(connection._redial.link.transport._channels) > 0)
     connection.interrupt()
     assert isinstance(call.join(), SshLostError)
     own.resume()
@@ -247,6 +253,35 @@ def test_no_session_is_free_in_time(tmp_path: Path, to: Connect) -> None:
         assert connection.alive(2.0), "an sshd that is full answers"
         server.kill(sessions=True)
         assert isinstance(call.join(), SshLostError)
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_new_keys_in_the_middle_of_everything(
+    tmp_path: Path, to: Connect, monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    """Commands end all the time, and the end of each has to be answered while keys are agreed upon."""
+    if side == "ours":
+        monkeypatch.setattr(transport._Packets, "REKEY_BYTES", 1 << 18)
+    with Sshd(tmp_path / "sshd", options="RekeyLimit 1M" if side == "theirs" else "") as server:
+        connection = to(server)
+        data = os.urandom(3_000_000)
+        done = threading.Event()
+
+        def commands() -> None:
+            while not done.is_set():
+                assert connection.run("cat", BOUND, stdin=data[:3000]).stdout == data[:3000]
+
+        users = [Background(commands) for _ in range(4)]
+        try:
+            with connection.files(BOUND) as files:
+                for _ in range(3):
+                    files.push(data, "file")
+                    files.pull("file", tmp_path / "back", len(data))
+                    assert (tmp_path / "back").read_bytes() == data
+        finally:
+            done.set()
+            assert [user.join() for user in users] == [None] * 4
+        assert connection.made == 1
 
 
 def test_a_key_that_changes_while_it_is_away(own: Sshd, to: Connect) -> None:
