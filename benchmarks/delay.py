@@ -67,9 +67,17 @@ async def serve(port: int, seconds: float) -> None:
             loop.call_later(seconds, writer.write, data)
         loop.call_later(seconds, writer.close)
 
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(pump(reader, far_writer, "up"), pump(far_reader, writer, "down"), return_exceptions=True)
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: streams complain about one of theirs that is cancelled.
+        task = asyncio.ensure_future(lead(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)

@@ -39,7 +39,7 @@ def main() -> None:
     quick = arguments(__doc__ or "")
     if why := absent():
         raise SystemExit(f"the benchmark {why}")
-    count, cells, pairs = (8, 2, 1) if quick else (16, 10, 3)
+    count, cells, pairs = (4, 5, 1) if quick else (16, 10, 3)
     with tempfile.TemporaryDirectory() as name, Phones(count) as phones:
         folder = Path(name)
         path = f"{os.environ['PATH']}:{Path(phones.adb).parent}"

@@ -9,7 +9,7 @@ from harness.errors import UsageError
 from harness.lab.inventory import Inventory, auto_inventory, load_inventory, open_inventory
 from harness.lab.spec import AndroidSpec, IosSpec, LocalSpec, SshSpec
 
-ENV = {"HARNESS_KEY": "/secret/key", "HARNESS_CORE": "3", "HARNESS_WORD": "s3cret"}
+ENV = {"HARNESS_KEY": "secret.key", "HARNESS_CORE": "3", "HARNESS_WORD": "s3cret"}
 
 LAB = """\
 version: 1
@@ -33,6 +33,7 @@ devices:
 def lab(tmp_path: Path, text: str) -> Inventory:
     path = tmp_path / "devices.yaml"
     path.write_text(text)
+    (tmp_path / "secret.key").touch()
     return load_inventory(path, environ=ENV)
 
 
@@ -81,8 +82,8 @@ def test_the_whole_contract(tmp_path: Path) -> None:
     assert isinstance(iphone, IosSpec)
     assert (iphone.identity, iphone.bundle, iphone.required) == ("0000-1", "com.example.delegatebench", True)
     assert (board.identity, board.required, board.kind) == ("pi@rpi5.example", False, "ssh")
-    assert found.hosts["rack-2"].identity == "/secret/key"
-    assert "/secret/key" not in repr(found)
+    assert found.hosts["rack-2"].identity == str(tmp_path / "secret.key")
+    assert "secret.key" not in repr(found)
 
 
 def test_origins_paths_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,3 +353,26 @@ def test_a_target_that_our_runner_is_not_built_for_is_refused(tmp_path: Path) ->
         load_inventory(path)
     assert "devices.yaml:3: runners.delegate_bench.x86-64-linux: no target is called" in str(caught.value)
     assert "did you mean 'x86_64-linux'" in str(caught.value)
+
+
+def test_key_files_are_found_beside_the_file_or_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "id").touch()
+    text = "version: 1\nhosts: {rack: {ssh: x, identity: ~/id}}\n"
+    text += "devices: [{kind: ssh, name: pi, address: pi, identity: secret.key}]\n"
+    found = lab(tmp_path, text)
+    assert found.hosts["rack"].identity == str(tmp_path / "home" / "id")
+    (board,) = found.specs
+    assert isinstance(board, SshSpec)
+    assert board.key == str(tmp_path / "secret.key")
+
+
+def test_key_files_that_do_not_exist_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "version: 1\nhosts: {rack: {ssh: x, identity: nokey}}\n"
+    text += "devices:\n  - {kind: ssh, name: pi, address: pi, identity: '${HARNESS_WORD}'}\n"
+    words = "expected a private key (`ssh-keygen` makes one)"
+    assert message(tmp_path, monkeypatch, text).splitlines() == [
+        f"devices.yaml:2: hosts.rack.identity: no file 'nokey': {words}",
+        f"devices.yaml:4: devices[0].identity: no file '${{HARNESS_WORD}}': {words}",
+    ]

@@ -224,12 +224,8 @@ def test_optional_phones_that_are_absent_are_left_out() -> None:
 
 def test_what_cannot_be_driven_yet_is_said_at_once() -> None:
     lab = Lab({})
-    with pytest.raises(UsageError) as caught:
-        lab.find(star(host="rack-2"), AndroidSpec(kind="android", name="pool", any=("A", "B")).at("devices.yaml:9"))
-    hosts, pool = str(caught.value).splitlines()
-    assert hosts.startswith("devices.yaml:7: ")
-    assert "adb_server" in hosts
-    assert pool.startswith("devices.yaml:9: ")
+    with pytest.raises(UsageError, match=r"^devices\.yaml:9: 'any' cannot be driven yet"):
+        lab.find(star(), AndroidSpec(kind="android", name="pool", any=("A", "B")).at("devices.yaml:9"))
     with pytest.raises(UsageError, match=r"^devices\.yaml:7: .*host:port"):
         lab.find(star(adb_server="rack"))
 

@@ -68,7 +68,10 @@ def test_a_phone_that_is_not_there_is_left_out_if_it_is_optional(rack: Rack) -> 
     assert second == "devices.yaml:4: no phone was found for serial '*': the adb server of rack has none"
 
 
-def test_a_host_that_cannot_be_reached_is_a_note_or_an_error_of_its_phones(rack: Rack) -> None:
+def test_a_host_that_cannot_be_reached_is_a_note_or_an_error_of_its_phones(
+    rack: Rack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.devices.ssh.connection._ABSENT_SECONDS", 1.0)
     phone = rack.phones.add("pixel-8")
     optional = rack.spec("X1", name="guest", required=False, host="gone")
     needed = rack.spec("X2", name="needed", host="gone")

@@ -138,7 +138,6 @@ def test_nothing_is_asked_that_nobody_wants_to_know() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (iphone("a", "1", host="rack"), "'usbmuxd: HOST:PORT'"),
         (
             IosSpec.model_validate({"kind": "ios", "name": "a", "any": ["1", "2"]}).at("devices.yaml:9"),
             "each with its 'udid'",

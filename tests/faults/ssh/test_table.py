@@ -45,6 +45,7 @@ def test_a_fault_has_its_outcome_in_time_and_passes(add: Add, row: Row, monkeypa
     bench.device.close()
     until(lambda: bench.programs() == [])
     assert bench.jobs == []
+    assert [name for name in bench.stored if ".part-" in name] == []
 
 
 def happening(rig: Rig, row: Row) -> JobOutput | Exception:
