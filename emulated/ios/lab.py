@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -159,6 +160,8 @@ class IosLab:
         description = named(phone) if isinstance(phone, str) else phone
         if tls:
             identity()  # a mistake of this computer belongs to the caller, not to the loop
+        with contextlib.suppress(UsageError):  # who starts the app is told
+            emulated_app(self._environ)  # built now: clients wait half a minute for an app to start, and no longer
         self._count += 1
         number = udid or description.udid(self._count)
         if any(one.udid == number for one in self.phones):

@@ -27,7 +27,7 @@ class NoTurns:
         return nullcontext()
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something that other processes do."""
     end = CLOCK.monotonic() + seconds
     while not condition():

@@ -70,7 +70,7 @@ class LoopThread:
         self.loop.close()
 
 
-def until(happens: Callable[[], object], seconds: float = 10.0) -> None:
+def until(happens: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something that happens on another thread or in another process."""
     end = CLOCK.monotonic() + seconds
     while not happens():

@@ -13,12 +13,7 @@ from harness.clock import Clock
 from harness.devices.base import DeviceError, Job, JobOutput, Turns, controller_fault
 from harness.devices.budget import Budget
 from harness.devices.ios.crashes import CrashReports
-from harness.devices.ios.errors import (
-    AppMissingError,
-    IosError,
-    IosTimeoutError,
-    NoFileSharingError,
-)
+from harness.devices.ios.errors import AppMissingError, IosError, IosTimeoutError, NoFileSharingError
 from harness.devices.ios.facts import facts_of
 from harness.devices.ios.fetch import fetch
 from harness.devices.ios.job import AppJob, app_job, read_record, wrong_files
@@ -121,10 +116,8 @@ class IosDevice:
     def recover(self) -> None:
         """Wait for the phone to be there and unlocked again, and end what a job may have left. Raises DeviceError."""
         with self._errors():
-            self._transport.reset()
+            self._forget()
             self._reach(_RETURN)
-            for store in self._stores.values():
-                store.forget()
             with contextlib.suppress(IosError):  # the next start ends it too
                 self._end_unfinished()
 
@@ -237,6 +230,7 @@ class IosDevice:
             reports = self._crashes.new(app.executable or "" if app else "")
             said.append("the app's process ended during the job, without a word")
             said += [f"crash report on the phone: {name}" for name in reports]
+            self._forget()  # an app that was installed anew meanwhile has another folder than the one that is open
         return JobOutput(
             folder,
             1 if ended.gone else wanted.exit_code(folder),
@@ -248,6 +242,13 @@ class IosDevice:
             state_before={**app_state(record.get("before")), **ended.state},
             state_after={**app_state(record.get("after")), **after},
         )
+
+    def _forget(self) -> None:
+        """Know nothing of what is on the phone, and ask anew."""
+        self._transport.reset()
+        self._apps.clear()
+        for store in self._stores.values():
+            store.forget()
 
     def _recent_state(self) -> Mapping[str, Any]:
         read, state = self._last_state

@@ -60,9 +60,7 @@ class AppFiles:
         try:
             total = local.stat().st_size
         except OSError as error:
-            raise self._transport.subject.error(
-                ToolError, f"{local.name} cannot be read", said=str(error)
-            ) from error
+            raise self._transport.subject.error(ToolError, f"{local.name} cannot be read", said=str(error)) from error
         self._portions("files.put", local, remote, total=total, seconds=seconds, turn=turn)
         return total
 

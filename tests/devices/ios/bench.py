@@ -31,6 +31,19 @@ COUNT = 6 * 8 * 3
 Plug = Callable[..., "Bench"]
 
 
+class Watch(SystemClock):
+    """Real time, of which a test may skip some: nobody waits for a deadline, and none is over by accident."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        self._skipped += seconds
+
+
 @dataclass
 class Bench:
     """A phone, and a device of the harness for it."""
@@ -39,6 +52,7 @@ class Bench:
     phone: Phone
     device: IosDevice
     folder: Path
+    clock: Watch
     told: list[str] = field(default_factory=list)
 
     @property
@@ -117,6 +131,10 @@ class Running:
         run = self.bench.device._unfinished
         return run is not None and run._lost is not None
 
+    def expire(self) -> None:
+        """The job's time is over."""
+        self.bench.clock.skip(self.deadline)
+
     def go_on(self) -> None:
         """The app measures on."""
         self.bench.phone.apps[OWN_BUNDLE].go_on()
@@ -155,7 +173,8 @@ def plug(lab: IosLab, homes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         phone = lab.add(name, tls=tls)
         if keys.get("rsd") == "":
             keys["rsd"] = rsd(phone)
-        made.append(Bench(lab, phone, IosDevice(spec_of(phone, lab, **keys), CLOCK), tmp_path))
+        clock = Watch()
+        made.append(Bench(lab, phone, IosDevice(spec_of(phone, lab, **keys), clock), tmp_path, clock))
         return made[-1]
 
     yield make

@@ -74,8 +74,9 @@ def test_a_job_for_no_app_is_refused(bench: Bench) -> None:
 
 
 def test_the_deadline_ends_the_app(bench: Bench) -> None:
-    output = bench.run(bench.job(seconds=60), deadline=3)
-    assert output.timed_out
+    running = bench.begin()
+    running.expire()
+    assert running.output().timed_out
     until(lambda: bench.phone.processes.live == [])
     assert bench.left == []
     assert bench.run().exit_code == 0
@@ -98,6 +99,16 @@ def test_an_app_that_the_system_kills_is_no_fault_of_the_phone(bench: Bench) -> 
     assert not (output.folder / "result.json").exists()
     bench.phone.app_fault = None
     assert bench.run().exit_code == 0
+
+
+def test_an_app_that_is_installed_anew_between_jobs_costs_one_of_them_at_most(bench: Bench) -> None:
+    """The folder that is open belongs to the old one; nobody may go on with it."""
+    bench.run()
+    old = bench.phone.apps[OWN_BUNDLE]
+    bench.phone.add_app(OWN_BUNDLE, old.program, name=old.name)
+    bench.run()
+    assert bench.run().exit_code == 0
+    assert bench.left == []
 
 
 def test_a_crash_report_is_named(bench: Bench) -> None:

@@ -77,9 +77,11 @@ def test_nobody_there_is_an_error_of_the_device_that_says_what_to_do(
 
 
 def test_a_job_that_nobody_can_end_ends_with_its_deadline_and_the_next_one_is_done(bench: Bench) -> None:
-    output = bench.run(bench.job(seconds=6), deadline=2)
-    assert output.timed_out
+    running = bench.begin()
+    running.expire()
+    assert running.output().timed_out
     assert bench.phone.processes.live, "nobody can end it from here"
+    running.go_on()
     assert bench.run().exit_code == 0
 
 

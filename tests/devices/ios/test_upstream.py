@@ -12,7 +12,7 @@ from harness.devices.base import Job
 from harness.devices.ios.errors import AppMissingError
 from tests.conftest import MODELS
 from tests.devices.android.conftest import until
-from tests.devices.ios.bench import Bench, Plug, bench, file, plug
+from tests.devices.ios.bench import Bench, Plug, Running, bench, file, plug
 
 __all__ = ["bench", "plug"]
 
@@ -65,7 +65,11 @@ def test_an_app_that_dies_leaves_no_marker(bench: Bench) -> None:
 
 
 def test_the_deadline_ends_it(bench: Bench) -> None:
-    assert bench.run(upstreams(min_secs="60"), deadline=4).timed_out
+    running = Running(bench, upstreams(min_secs="60"), 90)
+    running.thread.start()
+    until((bench.phone.apps[UPSTREAM_BUNDLE].documents / "benchmark.log").exists, 60)
+    running.expire()
+    assert running.output().timed_out
     until(lambda: bench.phone.processes.live == [])
     assert left(bench) == []
 

@@ -80,17 +80,18 @@ class Tool:
             todo = f"try `{' '.join(self._program)} {call}` yourself; unplug the phone and plug it in again"
             raise self.subject.error(IosTimeoutError, what, call=call, todo=todo) from None
         finally:
-            self._running = None
+            with self._lock:
+                self._running = None
             self._end(process)
         self._check(call)
         return Said(process.returncode, _text(out), _text(err))
 
     def cancel(self) -> None:
         """End the running call, and refuse further ones."""
-        self._cancelled = True
-        process = self._running
-        if process is not None:
-            _kill(process.pid)
+        with self._lock:  # or a call that just begins would run to its end
+            self._cancelled = True
+            if self._running is not None:
+                _kill(self._running.pid)
 
     def _check(self, call: str) -> None:
         if self._cancelled:
