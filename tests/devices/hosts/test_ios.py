@@ -20,7 +20,7 @@ from harness.lab.inventory import Inventory
 from harness.lab.spec import HostSpec, IosSpec
 from harness.plan.cell import ErrorClass
 from tests.devices.hosts.conftest import MakeRack, Rack
-from tests.devices.ios.bench import Bench
+from tests.devices.ios.bench import Bench, Watch
 from tests.devices.ios.conftest import homes, lab
 from tests.devices.jobs import CLOCK
 from tests.drivers import absent
@@ -105,7 +105,7 @@ def does_a_job(rack: Rack, lab: IosLab, usbmuxd: str, folder: Path) -> None:
     phone = lab.add("iphone-13")
     hosts = rack.open()
     device: Any = hosts.open(hosts.placed(spec_of(phone.udid, usbmuxd)))
-    bench = Bench(lab, phone, device, folder)
+    bench = Bench(lab, phone, device, folder, Watch())
     try:
         assert bench.connect()["host"] == "rack"
         output = bench.run()
