@@ -64,9 +64,10 @@ def check(arguments: Sequence[str]) -> int:
     # The pytest side of the harness on the oldest pytest that is supported; the run below has the newest.
     wanted = ["-e", ".[ios,ssh]", "jsonschema", "pexpect", "pytest-timeout", "pytest-xdist"]
     oldest = environment(ROOT / ".venv-oldest-pytest", wanted, base=_python("3.10"), pytest=OLDEST_PYTEST)
-    hang = "--timeout=300"  # a test that hangs ends the run, with a stack
-    codes.append(run([str(oldest), "-m", "pytest", "-q", hang, "-p", "no:cacheprovider", "tests/session"], settings))
-    codes.append(run([str(python), "-m", "pytest", hang, *arguments], settings))
+    # A test that hangs ends the run, with a stack. Much of the tests' time is waiting: two at once.
+    how = ["--timeout=300", "-n", "2"]
+    codes.append(run([str(oldest), "-m", "pytest", "-q", *how, "-p", "no:cacheprovider", "tests/session"], settings))
+    codes.append(run([str(python), "-m", "pytest", *how, *arguments], settings))
     return max(codes, key=abs)
 
 
