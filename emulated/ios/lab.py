@@ -150,7 +150,7 @@ class IosLab:
 
         Args:
             phone: a name in `phones/`, the path of a description, or one.
-            udid: its identifier; one that is made from its number in the lab by default.
+            udid: its identifier; one that is made from the lab's port and its number there by default.
             tls: its lockdown asks for TLS, as phones do. Without, the same dialogue goes on in plain.
             network: it is listed a second time, as reached over Wi-Fi.
 
@@ -163,7 +163,8 @@ class IosLab:
         with contextlib.suppress(UsageError):  # who starts the app is told
             emulated_app(self._environ)  # built now: clients wait half a minute for an app to start, and no longer
         self._count += 1
-        number = udid or description.udid(self._count)
+        # With the port in it: leases go by UDID, and labs of several processes must not be in each other's way.
+        number = udid or description.udid(self._usbmuxd.port << 8 | self._count)
         if any(one.udid == number for one in self.phones):
             raise UsageError(f"there is an emulated iPhone {number} already")
         passed = {name: self._environ[name] for name in PASSED_ON if name in self._environ}

@@ -246,7 +246,6 @@ class IosDevice:
     def _forget(self) -> None:
         """Know nothing of what is on the phone, and ask anew."""
         self._transport.reset()
-        self._apps.clear()
         for store in self._stores.values():
             store.forget()
 
