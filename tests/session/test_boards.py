@@ -64,7 +64,10 @@ def test_a_second_run_moves_no_file_again(lab: Lab, board: Board) -> None:
     assert second["attempts"][0]["transfer_bytes"] < 1 << 20
 
 
-def test_a_board_that_is_switched_off_is_named_in_each_of_its_cells(lab: Lab, board: Board) -> None:
+def test_a_board_that_is_switched_off_is_named_in_each_of_its_cells(
+    lab: Lab, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.devices.ssh.connection._ABSENT_SECONDS", 1.0)
     devices(lab, "name: box, kind: local", "name: bench, kind: ssh, address: board")
     board.stop()
     lab.models("add")

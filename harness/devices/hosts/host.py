@@ -24,6 +24,7 @@ from harness.plan.cell import ErrorClass
 _CONNECT_SECONDS = 30.0
 _OPEN_SECONDS = 10.0  # what asks through a forward gives up after as long
 _PROBE_SECONDS = 10.0
+_TRIES = 2
 _START_SECONDS = 30.0
 
 
@@ -216,16 +217,19 @@ class Host:
 
     def _adb_version(self, near: str) -> int | None:
         """Of the adb server that a port leads to; None if nothing listens there. Raises WayError."""
-        try:
-            return self.adb_server(near).version(_PROBE_SECONDS)
-        except AdbError as error:
-            problem = self._led[near].forward.problem
-            if problem is None:
-                what = f"what listens at {self._led[near].far} there is no adb server that answers"
-                raise self.connection.subject.error(SshLostError, what, said=str(error)) from error
-            if not self.connection.up:
-                raise problem from error
-            return None
+        led = self._led[near]
+        for _ in range(_TRIES):
+            try:
+                return self.adb_server(near).version(_PROBE_SECONDS)
+            except AdbError as error:
+                said = str(error)
+                if (problem := led.forward.problem) is not None:
+                    if not self.connection.up:
+                        raise problem from error
+                    return None
+            # Its port led on for somebody else meanwhile: it may have been started just now.
+        what = f"what listens at {led.far} there is no adb server that answers"
+        raise self.connection.subject.error(SshLostError, what, said=said)
 
 
 def _fault(device: str, words: str) -> DeviceError:

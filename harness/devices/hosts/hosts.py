@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=DeviceSpec)
 
 _LIST_SECONDS = 5.0
+_NO_TUNNEL = (
+    "'rsd' and 'host' do not go together: behind a tunnel each service of a phone has a port of its own, which an SSH "
+    "connection does not lead to; leave 'rsd' out (from iOS 17.4 on pymobiledevice3 makes a tunnel through the host's "
+    "usbmuxd), or plug the phone into this computer"
+)
 
 
 class Hosts:
@@ -51,7 +56,7 @@ class Hosts:
         Nothing is connected.
 
         Raises:
-            UsageError: paramiko is not installed, or an address is none.
+            UsageError: paramiko is not installed, an address is none, or the entry names a tunnel of its host.
         """
         if not isinstance(spec, PluggedSpec) or spec.host is None:
             return spec
@@ -60,8 +65,9 @@ class Hosts:
             if isinstance(spec, AndroidSpec):
                 return spec.model_copy(update={"adb_server": host.adb_address(spec.adb_server)})
             assert isinstance(spec, IosSpec)
-            rsd = None if spec.rsd is None else host.tcp_address(spec.rsd)
-            return spec.model_copy(update={"usbmuxd": host.usbmuxd_address(spec.usbmuxd), "rsd": rsd})
+            if spec.rsd is not None:
+                raise UsageError(_NO_TUNNEL)
+            return spec.model_copy(update={"usbmuxd": host.usbmuxd_address(spec.usbmuxd)})
         except UsageError as error:
             raise UsageError(f"{at(spec)}{error}") from None
 

@@ -5,7 +5,9 @@ Imports paramiko, so it is imported when a connection is made.
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import threading
 from typing import Any
 
@@ -30,8 +32,8 @@ _FAST = "aes128-gcm@openssh.com"  # cipher and integrity check in one, in C; par
 class _Packets(Packetizer):  # type: ignore[misc]
     """Counts what comes."""
 
-    def __init__(self, socket: Any) -> None:  # noqa: ANN401 paramiko has no types
-        super().__init__(socket)
+    def __init__(self, opened: Any) -> None:  # noqa: ANN401 paramiko has no types
+        super().__init__(opened)
         self.heard = 0
 
     def read_message(self) -> Any:  # noqa: ANN401
@@ -64,14 +66,14 @@ class SshTransport(Transport):  # type: ignore[misc]
 
     _channel_handler_table = {**Transport._channel_handler_table, _CHANNEL_REQUEST: _on_request}  # noqa: RUF012
 
-    def __init__(self, socket: Any, host_key_types: tuple[str, ...]) -> None:  # noqa: ANN401
+    def __init__(self, opened: Any, host_key_types: tuple[str, ...]) -> None:  # noqa: ANN401
         """Prepare; nothing is sent.
 
         Args:
-            socket: connected; it belongs to the transport from now on.
+            opened: a connected socket, or what is like one; it belongs to the transport from now on.
             host_key_types: names of the algorithms that the server is to show a key for, if it can.
         """
-        super().__init__(socket, default_window_size=WINDOW, default_max_packet_size=_PACKET, packetizer_class=_Packets)
+        super().__init__(opened, default_window_size=WINDOW, default_max_packet_size=_PACKET, packetizer_class=_Packets)
         self.daemon = True
         self.stalled = False
         self.farewell = ""
@@ -97,6 +99,9 @@ class SshTransport(Transport):  # type: ignore[misc]
 
     def close(self) -> None:
         """Close it; whoever waits for anything of it is woken."""
+        if self.active and isinstance(self.sock, socket.socket):
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)  # wakes paramiko's thread, which looks up every 0.1 s only
         super().close()
         for event in list(self.channel_events.values()):
             event.set()

@@ -70,7 +70,7 @@ def add(own_home: Path, tmp_path: Path) -> Iterator[Add]:
     try:
         for bench in benches:
             bench.device.close()
-            until(lambda bench=bench: not bench.programs(), 20)  # type: ignore[misc]
+            until(lambda bench=bench: not bench.programs())  # type: ignore[misc]
     finally:
         for bench in benches:
             bench.board.stop()

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices.base import DeviceError, JobPath
+from harness.devices.base import DeviceError, JobOutput, JobPath
 from harness.devices.shell.errors import WayLostError, WayRefusedError
 from harness.devices.shell.run import RemoteJob
 from harness.plan.cell import ErrorClass
 from tests.devices.board.conftest import Add, Bench
-from tests.devices.jobs import CLOCK, Running, until
+from tests.devices.jobs import Running, until
 
 STEPS = "while [ ! -e go ]; do sleep 0.05; done; echo finished; echo 6 >out/result; exit 3"
 """Work that ends when somebody makes the file `go`, and leaves something."""
 STUBBORN = "trap '' HUP TERM INT; while :; do sleep 0.1; done"
+FIRST = '[ "$1" ] || exit 0; '
+"""Ends a job that has no words: the next one of the same text finds its files on the board, and has all its time."""
 
 
 def go(running: Running) -> None:
@@ -100,7 +102,9 @@ def test_a_long_command_fits(bench: Bench) -> None:
 
 
 def test_the_time_limit_ends_the_job_and_all_that_it_started(bench: Bench) -> None:
-    output = bench.run("echo before >out/text; (trap '' HUP TERM; sleep 60) & sleep 60", deadline=2)
+    script = FIRST + "echo before >out/text; (trap '' HUP TERM; sleep 60) & sleep 60"
+    bench.run(script)
+    output = bench.run(script, words=("on",), deadline=2)
     assert output.timed_out
     assert (output.folder / "text").read_text() == "before\n"
     assert bench.programs() == []
@@ -128,8 +132,8 @@ def test_a_restarted_sshd_costs_nothing(bench: Bench) -> None:
 def test_an_sshd_that_is_away_for_a_while_costs_nothing(bench: Bench) -> None:
     running = bench.begin(STEPS)
     bench.board.sshd.kill()
-    CLOCK.sleep(1.0)
     go(running)
+    until(lambda: bench.programs() == [])
     bench.board.sshd.start()
     finished(running)
 
@@ -185,13 +189,14 @@ def test_the_next_job_ends_what_a_killed_run_left(bench: Bench, monkeypatch: pyt
 def test_what_a_killed_run_left_ends_at_its_time_limit_by_itself(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = bench.another()
     gone.connect()
-    running = gone.begin(STUBBORN, deadline=5.0)
+    assert isinstance(gone.begin(FIRST + STUBBORN).wait(), JobOutput)
+    running = gone.begin(FIRST + STUBBORN, words=("on",), deadline=2.0)
     with monkeypatch.context() as patch:
         patch.setattr(RemoteJob, "end", lambda *_: None)
         gone.device.cancel()
         running.wait()
     gone.device.close()
-    until(lambda: bench.programs() == [], 20)
+    until(lambda: bench.programs() == [])
 
 
 def test_a_full_disk_is_told_with_figures_before_anything_is_pushed(bench: Bench) -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from emulated.ios.lab import IosLab
 from harness.devices.base import DeviceError
+from harness.devices.ios.routes import choose
 from harness.devices.registry import resolve
+from harness.errors import UsageError
 from harness.lab.inventory import Inventory
 from harness.lab.spec import HostSpec, IosSpec
 from harness.plan.cell import ErrorClass
@@ -157,3 +159,14 @@ def test_without_usbmuxd_the_host_is_at_fault(rack: Rack, lab: IosLab, tmp_path:
         device.connect(lambda _: None)
     assert caught.value.error_class is ErrorClass.HOST
     device.close()
+
+
+def test_a_tunnel_of_the_host_is_refused_with_a_way_out(rack: Rack) -> None:
+    with pytest.raises(UsageError, match=r"^devices\.yaml:5: 'rsd' and 'host' do not go together"):
+        rack.open().placed(spec_of("00008140-1", "/var/run/usbmuxd", rsd="127.0.0.1:50123"))
+
+
+def test_apples_tool_is_not_for_phones_of_other_computers() -> None:
+    spec = spec_of("00008140-1", "/var/run/usbmuxd", launcher="devicectl")
+    with pytest.raises(DeviceError, match="it is plugged into rack"):
+        choose(spec, "17.5", {"PATH": ""})

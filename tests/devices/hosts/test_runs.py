@@ -23,10 +23,12 @@ MODELS = ("add", "conv_2d", "softmax")
 
 
 @pytest.fixture
-def rack(make_rack: MakeRack, lab: Lab) -> Rack:
+def rack(make_rack: MakeRack, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Rack:
     """A host with one phone, and a suite whose cells take a second and a half each."""
     build_runner()
     rack = make_rack()
+    monkeypatch.setenv("HOME", str(lab.path))
+    lab.write(".ssh/config", rack.sshd.config("rack"))
     phone = rack.phones.add("pixel-8")
     far = {"name": "far", "kind": "android", "serial": phone.serial, "host": "rack", "adb_server": rack.far}
     own = {"name": "box", "kind": "local"}
@@ -40,8 +42,12 @@ def rack(make_rack: MakeRack, lab: Lab) -> Rack:
 def run(lab: Lab, phone: Phone, act: Callable[[], object], *, inline: bool = False) -> pytest.RunResult:
     """A run, with something happening while the phone is at its second job."""
 
+    def at_work() -> bool:
+        runs = [service for service in phone.opened if service.startswith("shell") and "delegate_bench" in service]
+        return len(runs) >= 2 and bool(phone.processes())
+
     def wait() -> None:
-        until(lambda: sum("delegate_bench" in service for service in phone.opened) >= 2 and phone.processes(), 100)
+        until(at_work, 100)
         act()
 
     thread = threading.Thread(target=wait, daemon=True)

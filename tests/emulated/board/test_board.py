@@ -137,9 +137,8 @@ def test_a_native_board_runs_no_arm64_program(make_board: MakeBoard) -> None:
     assert ssh(board, "./runner --version").returncode != 0
 
 
-@pytest.mark.parametrize("arch", ARCHS)
-def test_a_reboot_is_another_boot_and_ends_what_ran(make_board: MakeBoard, arch: Arch) -> None:
-    board = make_board(arch)
+def test_a_reboot_is_another_boot_and_ends_what_ran(make_board: MakeBoard) -> None:
+    board = make_board()
     before = says(board, f"cat {BOOT_ID}; echo kept >file")
     address = board.address
     says(board, "setsid sh -c 'echo $$ >pid; exec sleep 1000' >/dev/null 2>&1 </dev/null &")

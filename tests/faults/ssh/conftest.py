@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +68,7 @@ class Rig:
         self.files_through(f'{{ dd bs=32k count={TAKEN} iflag=count_bytes status=none; sleep 1000; }} | "$SERVER"')
         running = Running(self.bench, self.bench.job("true", self.bench.file(bytes(4 * TAKEN))), Path("/"), deadline)
         running.thread.start()
-        until(self._arriving)
+        until(lambda: running.outcome or self._arriving())
         return running
 
     def _arriving(self) -> bool:
@@ -75,10 +77,24 @@ class Rig:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience that a lab needs, and a test does not."""
-    monkeypatch.setattr("harness.devices.ssh.transport.STALL_SECONDS", 3)
-    monkeypatch.setattr("harness.devices.ssh.transport._ASK_SECONDS", 1)
-    monkeypatch.setattr("harness.devices.ssh.connection._ABSENT_SECONDS", 4.0)
-    monkeypatch.setattr("harness.devices.shell.device._CONNECT_SECONDS", 5.0)
-    monkeypatch.setattr("harness.devices.shell.device._ENDING_SECONDS", 2.0)
+def asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked often, a sound link is never silent for so long that a test takes it for a stalled one."""
+    monkeypatch.setattr("harness.devices.ssh.transport._ASK_SECONDS", 0.5)
+
+
+@contextmanager
+def impatience(seconds: float | None, *, stalls: bool) -> Iterator[None]:
+    """Patience that a lab needs, and a test does not, for as long as the board is not to be had.
+
+    Args:
+        seconds: how long the harness waits for it; None: as ever, because it comes back.
+        stalls: whether a silent link is given up early.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if stalls:
+            patch.setattr("harness.devices.ssh.transport.STALL_SECONDS", 2)
+        if seconds is not None:
+            patch.setattr("harness.devices.ssh.connection._ABSENT_SECONDS", seconds)
+            patch.setattr("harness.devices.shell.run._RETURN", seconds)
+            patch.setattr("harness.devices.shell.device._ENDING_SECONDS", seconds)
+        yield

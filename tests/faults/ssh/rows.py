@@ -17,7 +17,6 @@ from harness.devices.ssh.errors import (
     SshTimeoutError,
 )
 from harness.plan.cell import ErrorClass
-from tests.devices.jobs import CLOCK
 from tests.faults.ssh.conftest import Rig
 
 Step = Callable[[Rig], object]
@@ -42,7 +41,8 @@ class Row:
         mend: ends it; the device then has to work again.
         works_after: whether it can, in the same run.
         deadline: of the job, in seconds.
-        patience: how long the harness waits for a board that went away, in seconds.
+        patience: how long the harness waits for a board that is away for good, in seconds; None: as ever.
+        stalls: whether it is the link that stalls.
     """
 
     name: str
@@ -54,7 +54,8 @@ class Row:
     mend: Step = lambda _: None
     works_after: bool = True
     deadline: float = 30.0
-    patience: float = 60.0
+    patience: float | None = None
+    stalls: bool = False
 
 
 def again(rig: Rig) -> None:
@@ -90,13 +91,13 @@ def let_in(rig: Rig) -> None:
 
 def away_for_a_moment(rig: Rig) -> None:
     rig.board.sshd.kill()
-    CLOCK.sleep(1.0)
+    rig.until_noticed()
     rig.board.sshd.start()
 
 
 def stalled_for_a_while(rig: Rig) -> None:
     rig.board.sshd.stall()
-    CLOCK.sleep(4.0)  # longer than a stalled link is believed in
+    rig.until_noticed()
     rig.board.sshd.resume()
 
 
@@ -131,9 +132,10 @@ ROWS = (
     Row("wrong key", "connecting", Rig.other_key, AuthRefusedError, HOST, "ssh-copy-id",
         mend=lambda rig: rig.config.write_text(rig.board.ssh_config.read_text()), works_after=False),
     Row("locked out", "connecting", locked_out, AuthRefusedError, HOST, "does not let us in", mend=let_in),
-    Row("switched off", "connecting", lambda rig: rig.board.stop(), SshLostError, said="cannot be reached", mend=again),
+    Row("switched off", "connecting", lambda rig: rig.board.stop(), SshLostError, said="cannot be reached", mend=again,
+        patience=1.0),
     Row("hangs", "connecting", lambda rig: rig.board.sshd.stall(), SshTimeoutError,
-        mend=lambda rig: rig.board.sshd.resume()),
+        mend=lambda rig: rig.board.sshd.resume(), patience=1.0),
     Row("read-only home", "connecting", read_only_home, DeviceError, CONFIG, "ermission denied",
         mend=lambda rig: (rig.board.home / ".cache").rmdir()),
     Row("locked out between jobs", "between", locked_out_and_dropped, AuthRefusedError, HOST,
@@ -147,18 +149,18 @@ ROWS = (
     Row("connection dropped mid-push", "pushing", lambda rig: rig.board.sshd.drop(), SshLostError,
         mend=Rig.files_as_before),
     Row("link stalled mid-push", "pushing", lambda rig: rig.board.sshd.stall(), SshLostError,
-        mend=awake_again),
+        mend=awake_again, stalls=True),
     Row("file server hangs mid-push", "pushing", lambda _: None, SshTimeoutError,
-        mend=Rig.files_as_before, deadline=6.0),
+        mend=Rig.files_as_before, deadline=3.0),
     Row("connection dropped mid-run", "running", lambda rig: rig.board.sshd.drop(), None),
     Row("killed mid-run, and there again", "running", away_for_a_moment, None),
-    Row("link stalled mid-run for a while", "running", stalled_for_a_while, None),
+    Row("link stalled mid-run for a while", "running", stalled_for_a_while, None, stalls=True),
     Row("killed mid-run for good", "running", lambda rig: rig.board.sshd.kill(), SshLostError,
-        mend=again, patience=3.0),
+        mend=again, patience=1.0),
     Row("link stalled mid-run for good", "running", lambda rig: rig.board.sshd.stall(), SshLostError,
-        mend=lambda rig: rig.board.sshd.resume(), patience=3.0),
+        mend=lambda rig: rig.board.sshd.resume(), patience=1.0, stalls=True),
     Row("rebooted mid-run", "running", lambda rig: rig.board.reboot(), SshLostError,
         said="restarted while the job ran"),
     Row("power lost mid-run", "running", lambda rig: rig.board.crash(), SshLostError,
-        mend=lambda rig: rig.board.start(), patience=3.0),
+        mend=lambda rig: rig.board.start(), patience=1.0),
 )  # fmt: skip

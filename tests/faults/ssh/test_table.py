@@ -9,17 +9,16 @@ import pytest
 from harness.devices.base import DeviceError, JobOutput
 from tests.devices.board.conftest import Add
 from tests.devices.jobs import CLOCK, Running, until
-from tests.faults.ssh.conftest import Rig
+from tests.faults.ssh.conftest import Rig, impatience
 from tests.faults.ssh.rows import BOUND, ROWS, Row
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("impatient")]
+pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("asking")]
 
 STEPS = "while [ ! -e go ]; do sleep 0.05; done; echo finished; echo 6 >out/result"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])
-def test_a_fault_has_its_outcome_in_time_and_passes(add: Add, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.devices.shell.run._RETURN", row.patience)
+def test_a_fault_has_its_outcome_in_time_and_passes(add: Add, row: Row) -> None:
     rig = Rig(add())
     bench = rig.bench
     began = CLOCK.monotonic()
@@ -51,22 +50,25 @@ def test_a_fault_has_its_outcome_in_time_and_passes(add: Add, row: Row, monkeypa
 def happening(rig: Rig, row: Row) -> JobOutput | Exception:
     """Have the fault; what the job came to."""
     bench = rig.bench
+    patience = impatience(row.patience, stalls=row.stalls)
     if row.when == "connecting":
         row.cause(rig)
-        with pytest.raises(DeviceError) as caught:
+        with patience, pytest.raises(DeviceError) as caught:
             bench.connect()
         return caught.value
     bench.connect()
     if row.when == "running":
         running = bench.begin(STEPS, deadline=row.deadline)
-        row.cause(rig)
-        if row.expected is None:
-            (running.started.parent.parent / "go").touch()
-        return running.wait()
+        with patience:
+            row.cause(rig)
+            if row.expected is None:
+                (running.started.parent.parent / "go").touch()
+            return running.wait()
     if row.when == "pushing":
         running = rig.pushing(row.deadline)
-        row.cause(rig)
-        return running.wait()
+        with patience:
+            row.cause(rig)
+            return running.wait()
     row.cause(rig)
     running = Running(bench, bench.job("true", bench.file(bytes(8 << 20))), bench.root, row.deadline)
     running.thread.start()
