@@ -167,6 +167,7 @@ def plug(lab: IosLab, homes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr("harness.devices.ios.run._GRACE", 0.2)  # what an emulated app wrote is seen at once
     made: list[Bench] = []
 
     def make(name: str = "iphone-13", *, tls: bool = False, **keys: Any) -> Bench:
