@@ -253,10 +253,10 @@ def keygen(path: Path, kind: str = "ed25519", passphrase: str = "", bits: int | 
 
 
 def _children(parent: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{parent}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += [int(pid) for pid in task.read_text().split()]
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # it may end meanwhile
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            found += [int(pid) for pid in (task / "children").read_text().split()]
     return found
 
 

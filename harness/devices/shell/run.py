@@ -31,6 +31,7 @@ _RETURN = 60.0  # how long a lost device may be away; adb servers give up one on
 _HEAD = 1000  # bytes at most of the variables that go with a script
 _PAUSE = 0.5  # before a device that drops every call is asked again
 _CLEANING = 30.0
+_UNHEARD = "what the job printed was lost with the connection, which ended as the job was cleared away\n"
 _SIGKILL = 9
 _TIMEOUT_CODES = (124, 128 + _SIGKILL)
 _CLOCK_ERROR = 0.25  # seconds by which `timeout` may seem to have been early
@@ -208,8 +209,8 @@ class RemoteJob:
                 raise
             self._remote.way.connect(_CLEANING, self._tell, self._cancelled)
             reply = self._clear(script, _CLEANING)
-        stdout, stderr, state = (reply.sections.get(name, "") for name in ("stdout", "stderr", "state"))
-        return Rest(stdout, stderr, self._remote.kind.parse_state(state))
+        stdout, state = reply.sections.get("stdout", ""), reply.sections.get("state", "")
+        return Rest(stdout, reply.sections.get("stderr", _UNHEARD), self._remote.kind.parse_state(state))
 
     def end(self, seconds: float) -> None:
         """End the job if it still runs, and remove its folder, after a fault: in a short time or not at all.

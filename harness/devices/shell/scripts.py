@@ -236,6 +236,8 @@ def _folder(launch: Launch) -> str:
     made = shlex.join(f"{launch.id}/{parent}" for parent in sorted(parents))
     lines = [f'mkdir -p -- {made} && cd "$JOB" || exit 1']
     lines += [f'ln -s "$ROOT/{STORE}/{digest}" {shlex.quote(name)} || exit 1' for name, digest, _ in launch.links]
+    # A full disk takes folders and links, but nothing that is written: of such a job nobody would know what to end.
+    lines.append("echo - 2>/dev/null >pid || { echo \"nothing can be written into $ROOT: no space left; remove something there\" >&2; exit 1; }")
     return "\n".join(lines)
 
 
@@ -251,7 +253,7 @@ WAIT_SCRIPT = "\n".join(
 I=0; G=
 while ! ended .; do
   S=; T=; B=
-  if { read -r S T B <pid; } 2>/dev/null; then
+  if { read -r S T B <pid; } 2>/dev/null && [ "$S" != - ]; then
     if [ "$B" != "$BOOT" ]; then G=restarted; break; fi
     if ! start_of "$S" || [ "$X" != "$T" ]; then ended . || G=dead; break; fi
   else

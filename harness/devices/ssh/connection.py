@@ -121,17 +121,21 @@ class SshConnection:
         def stopped() -> bool:
             return cancelled.is_set() or interrupted()
 
+        last: SshError | None = None
         while True:
             while (pause := min(redial.due - self._clock.monotonic(), deadline.left(), _POLL_SECONDS)) > 0:
                 self._clock.wait(cancelled, pause)
                 if stopped():
                     raise redial.cancelled()
+            if last is not None and deadline.left() <= 0:
+                raise last
             try:
                 redial.live(deadline, stopped)
                 return
-            except (SshLostError, SshTimeoutError):
-                if stopped() or deadline.left() <= 0 or redial.hopeless:
+            except (SshLostError, SshTimeoutError) as error:
+                if stopped() or redial.hopeless:
                     raise
+                last = error
 
     def run(
         self, command: str, seconds: float, *, stdin: bytes = b"", limit: int = 16 << 20, shown: str = ""

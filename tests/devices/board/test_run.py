@@ -209,6 +209,28 @@ def test_a_full_disk_is_told_with_figures_before_anything_is_pushed(bench: Bench
     assert bench.stored == set()
 
 
+def test_a_job_that_nothing_can_be_written_for_is_not_started(bench: Bench) -> None:
+    """A disk that is full to the last block takes folders and links all the same."""
+    bench.run("echo ran")
+    bench.board.set_command("sh", "trap '' XFSZ; ulimit -f 0; exec /bin/sh \"$@\"")
+    with pytest.raises(WayRefusedError, match=f"the job could not be started: .* {bench.root}: no space left; remove"):
+        bench.run("echo ran")
+    assert bench.jobs == []
+
+
+def test_a_connection_that_ends_as_the_job_is_cleared_away_costs_no_result(bench: Bench) -> None:
+    gone = bench.folder / "gone"
+    bench.board.set_command("rm", f'/bin/rm "$@"; [ "$1" != -rf ] || {{ : >{gone}; sleep 1000; }}')
+    running = Running(bench, bench.job("echo hello; echo 6 >out/result; exit 3"), bench.root, 20.0)
+    running.thread.start()
+    until(gone.exists)
+    bench.board.set_command("rm", 'exec /bin/rm "$@"')
+    bench.board.sshd.drop()
+    output = running.output()
+    assert (output.exit_code, (output.folder / "result").read_text()) == (3, "6\n")
+    assert "was lost with the connection" in output.stderr
+
+
 def test_a_program_that_cannot_be_started_is_the_runners_matter(bench: Bench) -> None:
     job = bench.job("", bench.file(b"\x7fELF nonsense", "broken"))
     output = bench.run(type(job)(job.id, job.files, (JobPath("broken"),)))

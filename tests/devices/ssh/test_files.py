@@ -184,6 +184,7 @@ def test_an_sshd_that_dies_in_the_middle_of_a_transfer(board: SshConnection, own
         assert "big" in str(error)
         with pytest.raises(SshLostError):
             files.stat("first")
+    until(lambda: not board.up)
     own.start()
     board.connect(BOUND, NEVER)
     with board.files(BOUND) as files:

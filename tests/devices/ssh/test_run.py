@@ -61,25 +61,25 @@ def test_more_output_than_is_allowed(board: SshConnection) -> None:
         board.run("head -c 1001 /dev/zero", BOUND, limit=1000)
     with pytest.raises(SshRefusedError, match="'endless' printed more than"):
         board.run("yes >&2", BOUND, limit=1 << 20, shown="endless")
-    assert board.alive()
+    assert board.alive(BOUND)
 
 
 def test_a_deadline(board: SshConnection) -> None:
     board.connect(BOUND, NEVER)
-    with pytest.raises(SshTimeoutError, match=r"rpi5: no end of 'sleep 1000' within 0\.2 s") as caught:
-        board.run("sleep 1000", 0.2)
+    with pytest.raises(SshTimeoutError, match=r"rpi5: .*'sleep 1000' within 2 s") as caught:
+        board.run("sleep 1000", 2.0)
     assert caught.value.error_class is ErrorClass.DEVICE
-    assert board.alive()
+    assert board.alive(BOUND)
 
 
 def test_a_shell_that_runs_nothing(tmp_path: Path, to: Connect) -> None:
     with Sshd(tmp_path / "sshd", command="exit 1") as server:
-        assert not to(server).alive()
+        assert not to(server).alive(BOUND)
     with (
         Sshd(tmp_path / "none", max_sessions=0) as server,
         pytest.raises(NoSessionError, match=r"no session was free .*raise MaxSessions"),
     ):
-        to(server).run("true", 2.0)
+        to(server).run("true", 4.0)
 
 
 def test_an_sshd_that_dies_in_the_middle(own: Sshd, to: Connect) -> None:
@@ -90,6 +90,7 @@ def test_an_sshd_that_dies_in_the_middle(own: Sshd, to: Connect) -> None:
     assert isinstance(error, SshLostError)
     assert "the connection ended in the middle of" in str(error)
     assert error.error_class is ErrorClass.DEVICE
+    until(lambda: not connection.up)
     with pytest.raises(SshLostError, match="Connection refused"):
         connection.run("true", BOUND)
     own.start()
@@ -100,7 +101,7 @@ def test_an_sshd_that_dies_in_the_middle(own: Sshd, to: Connect) -> None:
 
 def test_whoever_asks_next_makes_a_new_connection(own: Sshd, to: Connect) -> None:
     connection = to(own)
-    assert connection.alive()
+    assert connection.alive(BOUND)
     own.drop()
     until(lambda: not connection.up)
     assert connection.run("echo back", BOUND).text == "back\n"
@@ -125,7 +126,7 @@ def test_waiting_for_a_computer_that_comes_back(own: Sshd, to: Connect) -> None:
     until(lambda: connection._redial._failures > 1)
     own.start()
     assert waiting.join() is None
-    assert connection.alive()
+    assert connection.alive(BOUND)
 
 
 def test_between_two_tries_everybody_gets_the_last_error(own: Sshd, to: Connect) -> None:
@@ -175,13 +176,13 @@ def test_a_silent_link_is_asked_for_a_sign_of_life(own: Sshd, to: Connect, monke
     packets = connection._redial.link.transport.packetizer
     before = packets.heard
     until(lambda: packets.heard > before + 3)
-    assert connection.alive()
+    assert connection.alive(BOUND)
 
 
 def test_an_sshd_that_hangs_before_the_login(own: Sshd, to: Connect) -> None:
     own.stall()
     with pytest.raises(SshTimeoutError, match="does not agree on keys within"):
-        to(own).connect(0.5, NEVER)
+        to(own).connect(2.0, NEVER)
     own.resume()
 
 
@@ -193,7 +194,7 @@ def test_interrupt_ends_every_call_and_the_next_one_works(own: Sshd, to: Connect
         error = call.join()
         assert isinstance(error, SshLostError)
         assert "closed from our side" in str(error)
-    assert connection.alive()
+    assert connection.alive(BOUND)
 
 
 def test_interrupt_ends_a_login(own: Sshd, to: Connect) -> None:
@@ -248,9 +249,9 @@ def test_no_session_is_free_in_time(tmp_path: Path, to: Connect) -> None:
     with Sshd(tmp_path / "sshd", max_sessions=1) as server:
         connection = to(server)
         call = sleeping(server, connection)
-        with pytest.raises(NoSessionError, match=r"no session was free for 'true' within 2 s.*raise MaxSessions"):
-            connection.run("true", 2.0)
-        assert connection.alive(2.0), "an sshd that is full answers"
+        with pytest.raises(NoSessionError, match=r"no session was free for 'true' within 3 s.*raise MaxSessions"):
+            connection.run("true", 3.0)
+        assert connection.alive(3.0), "an sshd that is full answers"
         server.kill(sessions=True)
         assert isinstance(call.join(), SshLostError)
 
