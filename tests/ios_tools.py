@@ -10,12 +10,11 @@ import os
 import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import ROOT
 from tests.drivers import absent
 
 PYMOBILEDEVICE3 = ROOT / ".cache" / "pymobiledevice3" / "bin" / "pymobiledevice3"
+GO_IOS = ROOT / ".cache" / "go-ios" / "ios"
 
 
 def needs_tidevice() -> None:
@@ -42,8 +41,9 @@ def pymobiledevice3() -> str:
 
 
 def go_ios() -> str:
-    """The program of go-ios, or skip, in CI too: pymobiledevice3 is the second client there."""
-    program = os.environ.get("HARNESS_GO_IOS") or shutil.which("ios")
+    """The program of go-ios, or skip."""
+    own = str(GO_IOS) if GO_IOS.is_file() else None
+    program = os.environ.get("HARNESS_GO_IOS") or own or shutil.which("ios")
     if program is None or not Path(program).is_file():
-        pytest.skip("needs go-ios: npm install go-ios, and its program `ios` on PATH or in $HARNESS_GO_IOS")
+        absent("needs go-ios: bash .ci/go-ios .cache/go-ios, or $HARNESS_GO_IOS")
     return program
