@@ -13,8 +13,14 @@ from tests.engine.fake import FakeDevice
 from tests.engine.farm import CPU, Farm, error, finish, rows
 
 APP = {
-    "schema": 1, "core": "1.0.0", "metal_device": None, "emulated": True, "jobs_before": 0, "exit_code": 0, "error": None,
-}  # fmt: skip
+    "schema": 1,
+    "core": "1.0.0",
+    "metal_device": None,
+    "emulated": True,
+    "jobs_before": 0,
+    "exit_code": 0,
+    "error": None,
+}
 RUNTIME = {"version": "2.3.0", "sha256": "ab" * 32}
 
 
