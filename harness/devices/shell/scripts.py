@@ -237,7 +237,8 @@ def _folder(launch: Launch) -> str:
     lines = [f'mkdir -p -- {made} && cd "$JOB" || exit 1']
     lines += [f'ln -s "$ROOT/{STORE}/{digest}" {shlex.quote(name)} || exit 1' for name, digest, _ in launch.links]
     # A full disk takes folders and links, but nothing that is written: of such a job nobody would know what to end.
-    lines.append("echo - 2>/dev/null >pid || { echo \"nothing can be written into $ROOT: no space left; remove something there\" >&2; exit 1; }")
+    full = "nothing can be written into $ROOT: no space left; remove something there"
+    lines.append(f'echo - 2>/dev/null >pid || {{ echo "{full}" >&2; exit 1; }}')
     return "\n".join(lines)
 
 
