@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from emulated.board.board import absent as board_absent
 from emulated.board.machine import Arch, qemu
@@ -28,8 +27,6 @@ def needs_board(arch: Arch = "aarch64") -> None:
     if why := board_absent(arch):
         absent(why)
     if arch == "aarch64" and importlib.util.find_spec("ziglang") is None:
-        if int(pytest.__version__.partition(".")[0]) < 8:
-            pytest.skip("the environment of the oldest pytest has no zig")
         absent("needs zig: pip install -c constraints.txt -e '.[tests,zig]'")
 
 
