@@ -64,7 +64,9 @@ def test_our_devices_are_this_machine_and_its_examples_load(tmp_path: Path) -> N
         lines.append(line.replace("# ", "", 1) if example else line)
     path = tmp_path / "devices.yaml"
     path.write_text("\n".join(lines))
-    found = load_inventory(path, environ={"HARNESS_LAVAPIPE": "/x", "HARNESS_SSH_KEY": "/y"})
+    key = tmp_path / "key"
+    key.touch()
+    found = load_inventory(path, environ={"HARNESS_LAVAPIPE": "/x", "HARNESS_SSH_KEY": str(key)})
     assert {device.kind for device in found.specs} == {"local", "android", "ios", "ssh"}
     assert len(found.specs) == 8
     assert (set(found.hosts), set(found.runtimes)) == ({"rack-2"}, {"release-aar", "nightly"})

@@ -147,7 +147,8 @@ class Child:
         environ = inherited()
         path = environ.get("PYTHONPATH")
         environ |= {"PYTHONPATH": os.pathsep.join([str(_ROOT), path] if path else [str(_ROOT)])}
-        command = [sys.executable, "-m", "harness.devices.ios.phone_child", str(home), self._udid, self._usbmuxd]
+        # -u: what a library prints must come out before the error that ends the process, whose words are quoted.
+        command = [sys.executable, "-u", "-m", "harness.devices.ios.phone_child", str(home), self._udid, self._usbmuxd]
         with self._lock:
             if self._cancelled:
                 shutil.rmtree(home, ignore_errors=True)
