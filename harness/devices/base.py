@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from harness.plan.cell import ErrorClass
 
+_SHOWN = 600  # characters of a device's own words in a message
+
 
 @dataclass(frozen=True)
 class JobPath:
@@ -102,6 +104,13 @@ class DeviceError(Exception):
         super().__init__(message)
         self.device = device
         self.error_class = error_class
+
+
+def worded(device: str, what: str, said: str, todo: str = "") -> str:
+    """An error's message: "<device>: what happened: its own words; what to do"; long words are cut."""
+    shown = said if len(said) <= _SHOWN else said[:_SHOWN] + " ..."
+    message = ": ".join(part for part in (device, what, " ".join(shown.split())) if part)
+    return f"{message}; {todo}" if todo else message
 
 
 def controller_fault(device: str, error: OSError) -> DeviceError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
+from harness.devices.base import worded
 from harness.devices.shell.errors import WayError, WayLostError, WayRefusedError, WayTimeoutError
 from harness.plan.cell import ErrorClass
 
-_SHOWN = 600  # characters of the device's own words in a message
 _LINE = 120
 _LOOKED_AT = 400  # characters of a service, which may be a script of some KB
 
@@ -93,10 +93,8 @@ class Subject:
             said: the device's or server's own words; shortened in the message, kept whole in the error.
             todo: what a person can do about it.
         """
-        shown = said if len(said) <= _SHOWN else said[:_SHOWN] + " ..."
-        message = ": ".join(part for part in (self.device, what, " ".join(shown.split())) if part)
         return kind(
-            f"{message}; {todo}" if todo else message,
+            worded(self.device, what, said, todo),
             device=self.device,
             serial=self.serial,
             command=command,

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from harness.devices.base import DeviceError
+from harness.devices.base import DeviceError, worded
 from harness.plan.cell import ErrorClass
-
-_SHOWN = 600  # characters of the device's own words in a message
 
 
 class IosError(DeviceError):
@@ -189,11 +187,9 @@ class Subject:
             said: the device's or a tool's own words; shortened in the message, kept whole in the error.
             todo: what a person can do about it; the kind's advice by default.
         """
-        shown = said if len(said) <= _SHOWN else said[:_SHOWN] + " ..."
-        message = ": ".join(part for part in (self.device, what or kind.what, " ".join(shown.split())) if part)
         advice = todo or kind.todo
         return kind(
-            f"{message}; {advice}" if advice else message,
+            worded(self.device, what or kind.what, said, advice),
             device=self.device,
             udid=self.udid,
             call=call,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.clock import Clock
 from harness.devices.shell.deadline import Deadline
 from harness.devices.shell.way import ShellResult
-from harness.devices.ssh.channels import open_socket, open_tcp
 from harness.devices.ssh.errors import (
     CHECK,
     NoSessionError,
@@ -23,7 +22,7 @@ from harness.devices.ssh.errors import (
     Subject,
     shorten,
 )
-from harness.devices.ssh.forward import Forward, Stream
+from harness.devices.ssh.forward import Stream
 from harness.devices.ssh.library import paramiko
 from harness.devices.ssh.redial import Redial
 
@@ -38,7 +37,6 @@ _POLL_SECONDS = 0.25
 _END_SECONDS = 0.5  # between the end of a connection's channels and its own
 _FULL_PAUSE = 0.1  # before a session is asked for again where all are taken
 _ALIVE_SECONDS = 5.0
-_OPEN_SECONDS = 10.0
 
 
 class SshConnection:
@@ -210,14 +208,6 @@ class SshConnection:
         except (library.SSHException, EOFError, OSError) as error:
             raise self._lost(transport, "opening a channel") from error
 
-    def forward(self, host: str, port: int) -> Forward:
-        """A port of loopback that leads to a TCP port, as the computer sees it; the caller closes it."""
-        return self._forward(f"{host}:{port}", lambda transport, left: open_tcp(transport, host, port, left))
-
-    def forward_socket(self, path: str) -> Forward:
-        """A port of loopback that leads to a unix socket of the computer; the caller closes it."""
-        return self._forward(path, lambda transport, left: open_socket(transport, path, left))
-
     def alive(self, seconds: float = _ALIVE_SECONDS) -> bool:
         """Whether it runs a command, or has as many of ours to run as it takes."""
         word = secrets.token_hex(8)
@@ -237,9 +227,6 @@ class SshConnection:
         """Let go of the connection for good; no thread of it is left."""
         self._redial.close()
         self._freed.set()
-
-    def _forward(self, name: str, opener: Callable[[Any, float], Stream]) -> Forward:
-        return Forward(lambda: self.channel(opener, _OPEN_SECONDS), f"{self.subject.device} {name}")
 
     @contextlib.contextmanager
     def _session(self, deadline: Deadline, shown: str) -> Iterator[tuple[Any, Callable[[str], SshError]]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from harness.devices.base import worded
 from harness.devices.shell.errors import WayError, WayLostError, WayRefusedError, WayTimeoutError
 from harness.plan.cell import ErrorClass
 
@@ -17,7 +18,6 @@ PASSPHRASE = "HARNESS_SSH_PASSPHRASE"  # noqa: S105 a variable's name
 
 CHECK = "is it switched on and on the network, and does its sshd run?"
 
-_SHOWN = 600  # characters of the other side's own words in a message
 _LINE = 120
 _LOOKED_AT = 400  # characters of a command, which may be a script of some KB
 
@@ -141,9 +141,8 @@ class Subject:
             said: the other side's own words; shortened in the message, kept whole in the error.
             todo: what a person can do about it.
         """
-        shown = said if len(said) <= _SHOWN else said[:_SHOWN] + " ..."
         return kind(
-            ": ".join(part for part in (self.device, what, " ".join(shown.split())) if part),
+            worded(self.device, what, said),
             device=self.device,
             address=self.address,
             command=command,

@@ -11,6 +11,7 @@ import pytest
 
 from emulated.ssh.sshd import Sshd
 from harness.devices.ssh import transport
+from harness.devices.ssh.channels import open_tcp
 from harness.devices.ssh.connection import SshConnection
 from harness.devices.ssh.errors import (
     HostKeyChangedError,
@@ -19,6 +20,7 @@ from harness.devices.ssh.errors import (
     SshRefusedError,
     SshTimeoutError,
 )
+from harness.devices.ssh.forward import Forward
 from harness.plan.cell import ErrorClass
 from tests.devices.ssh.conftest import BOUND, CLOCK, NEVER, STALL_BOUND, Background, Connect, until
 
@@ -302,11 +304,14 @@ def test_ports_that_lead_through_it(own: Sshd, to: Connect) -> None:
 
     connection = to(own)
     with create_server(("127.0.0.1", 0)) as far:
-        forward = connection.forward("127.0.0.1", far.getsockname()[1])
+        port = far.getsockname()[1]
+        forward = Forward(
+            lambda: connection.channel(lambda link, left: open_tcp(link, "127.0.0.1", port, left), BOUND), "far"
+        )
         try:
             for number in range(2):
-                host, _, port = forward.address.rpartition(":")
-                with create_connection((host, int(port)), BOUND) as near:
+                host, _, led = forward.address.rpartition(":")
+                with create_connection((host, int(led)), BOUND) as near:
                     there, _ = far.accept()
                     with there:
                         near.sendall(b"hello")
