@@ -10,6 +10,8 @@ from typing import Any
 
 from typing_extensions import NotRequired, TypedDict
 
+from harness.plan.explained import CompatibilityRow, ConformanceRow, DiagnosisRow, LocalisationRow, PredictionRow
+
 SCHEMA_VERSION = 1
 
 ErrorRow = TypedDict(
@@ -99,15 +101,32 @@ class MetricsRow(TypedDict):
     cosine: float | None
     psnr_db: float | None
     top1_agreement: float | None
+    snr_db: NotRequired[float | None]
+    p99_rel: NotRequired[float | None]
+    max_ulp: NotRequired[float | None]
+    max_steps: NotRequired[float | None]
+    kl: NotRequired[float | None]
+
+
+class NonfiniteRow(TypedDict):
+    """Elements that are NaN or infinite, on each side, and where the two first differ: [sample, flat index]."""
+
+    nan_measured: int
+    nan_reference: int
+    inf_measured: int
+    inf_reference: int
+    positions: list[list[int]]
 
 
 class OutputAccuracyRow(MetricsRow):
-    """Accuracy of one output tensor: each figure is the worst over all samples."""
+    """Accuracy of one output tensor: each figure is the worst over all samples, which `per_sample` has one by one."""
 
     index: int
     name: str
     dtype: str
     shape: list[int]
+    per_sample: NotRequired[list[MetricsRow]]
+    nonfinite_values: NotRequired[NonfiniteRow | None]
 
 
 class AccuracyRow(MetricsRow):
@@ -118,6 +137,24 @@ class AccuracyRow(MetricsRow):
     samples: NotRequired[int]
     worst: NotRequired[dict[str, int] | None]
     task: NotRequired[dict[str, float]]
+    judged: NotRequired[bool]
+
+
+class WaiverRow(TypedDict):
+    """A permission to fail. `status`: "used", "unused", "expired"; `cells` are those it waives (or would, expired)."""
+
+    id: str
+    owner: str
+    reason: str
+    ticket: str
+    expires: str
+    model: str
+    device: str
+    delegate: str
+    gate: str
+    status: str
+    cells: list[str]
+    origin: str
 
 
 class DelegationRow(TypedDict):
@@ -221,8 +258,9 @@ class CellRow(TypedDict):
     memory: MemoryRow | None
     energy: dict[str, Any] | None
     sustained: dict[str, Any] | None
-    compatibility: dict[str, Any] | None
-    localisation: dict[str, Any] | None
+    compatibility: CompatibilityRow | None
+    localisation: LocalisationRow | None
+    diagnosis: NotRequired[DiagnosisRow | None]
     artifacts: list[str]
     validity: ValidityRow
     notes: list[str]
@@ -273,7 +311,7 @@ class ModelRow(TypedDict):
     inputs: list[TensorRow]
     outputs: list[TensorRow]
     ops: list[OpRow]
-    compatibility: dict[str, Any] | None
+    compatibility: list[PredictionRow] | None
 
 
 class RunRow(TypedDict):
@@ -327,9 +365,10 @@ class Matrix(TypedDict):
     delegates: dict[str, dict[str, Any]]
     runtimes: list[dict[str, Any]]
     baseline: dict[str, Any] | None
-    waivers: list[dict[str, Any]]
+    waivers: list[WaiverRow]
     health: list[dict[str, Any]]
     devices: list[DeviceRow]
     models: list[ModelRow]
     cells: list[CellRow]
+    conformance: NotRequired[list[ConformanceRow]]
     summary: SummaryRow

@@ -343,7 +343,23 @@ def make_matrix() -> Matrix:
     """Six models x two devices x three delegates with every outcome, a helper, a waiver and a void timing."""
     rows = [_row(model, device, delegate) for model in MODELS for device in DEVICES for delegate in DELEGATES]
     matrix = matrix_of(rows, verdict="FAIL", waived=1)
-    matrix["waivers"] = [{"id": "W-12", "cells": "*blazeface*gpu-fp16*", "until": "2026-12-31", "owner": "vision team"}]
+    waived = [row["id"] for row in rows if any(gate["waiver"] for gate in row["gates"])]
+    matrix["waivers"] = [
+        {
+            "id": "W-12",
+            "owner": "vision team",
+            "reason": "boxes are off by a pixel, tracked",
+            "ticket": "VIS-12",
+            "expires": "2026-12-31",
+            "model": "*blazeface*",
+            "device": "*",
+            "delegate": "gpu-fp16",
+            "gate": "*",
+            "status": "used",
+            "cells": waived,
+            "origin": "waivers.yaml:3",
+        }
+    ]
     return matrix
 
 

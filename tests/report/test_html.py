@@ -177,7 +177,7 @@ def test_hostile_text_does_no_harm() -> None:
     matrix["devices"][0]["facts"] = {hostile: hostile, "list": [hostile]}
     matrix["models"][0]["name"] = hostile
     matrix["run"]["command"] = hostile
-    matrix["waivers"] = [{hostile: hostile}]
+    matrix["waivers"][0] |= {"id": hostile, "reason": hostile, "owner": hostile}
     page = rendered(matrix)
     assert len(page.all("script")) == 1
     assert page.all("img") == []
