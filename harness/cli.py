@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from harness import __version__
-from harness.commands import build_runner, doctor, fetch, report, schema
+from harness.commands import baseline, build_runner, doctor, fetch, plan, qualify, report, schema, verify
 from harness.errors import UsageError
 
-_COMMANDS = (schema, build_runner, fetch, doctor, report)
+_COMMANDS = (schema, build_runner, fetch, doctor, plan, report, baseline, qualify, verify)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Exit codes: 0 good, 1 the answer is no, 2 interrupted, 4 a mistake in what was typed or a file."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_with_action(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.run(options))
     except UsageError as error:
@@ -28,6 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("harness: interrupted", file=sys.stderr)
         return 2
+
+
+def _with_action(arguments: Sequence[str]) -> list[str]:
+    """`harness report RUN` is short for `harness report show RUN`."""
+    first, second = [*arguments, "", ""][:2]
+    if first != "report" or second in (*report.ACTIONS, "-h", "--help"):
+        return list(arguments)
+    return [first, report.ACTIONS[0], *arguments[1:]]
 
 
 class _Parser(argparse.ArgumentParser):

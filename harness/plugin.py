@@ -10,9 +10,12 @@ import pytest
 
 _OPTIONS = (
     ("--model", "make a suite on the spot from a .tflite file (cpu, gpu-fp16, gpu-fp32); may be repeated", "append"),
-    ("--baseline", "judge this run against an earlier one: a run folder or its matrix.json", "store"),
+    ("--baseline", "judge this run against an earlier one: a tag, a run folder or its matrix.json", "store"),
     ("--reports", "folder for reports (default: reports)", "store"),
+    ("--waivers", "failures that may be: a waivers file (default: waivers.yaml, if there is one)", "store"),
 )
+
+_LOCALISE = "--localise"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,6 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     for name, text, action in _OPTIONS:
         group.addoption(name, metavar="PATH", action=action, default=None, dest=f"harness_{name[2:]}", help=text)
+    group.addoption(
+        _LOCALISE,
+        action="store_true",
+        default=None,
+        dest="harness_localise",
+        help="find the operation that makes the largest difference to the CPU in every cell, right or wrong",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         activate(config)
         return
-    for name, _, _ in _OPTIONS:
+    for name in (*(name for name, _, _ in _OPTIONS), _LOCALISE):
         if config.getoption(f"harness_{name[2:]}") is not None:
             raise pytest.UsageError(f"{name} needs --devices: name a devices file, or 'auto' for this machine")
 

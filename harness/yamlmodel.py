@@ -14,6 +14,7 @@ from harness.errors import UsageError, nearest
 from harness.yamlfile import Document, Loc, dotted
 
 NAME = r"^[A-Za-z0-9._-]+$"
+NAME_PATTERN = r"^[A-Za-z0-9._-]*\*?[A-Za-z0-9._-]*$"
 SHA256 = r"^[0-9a-f]{64}$"
 IDENTITY = r"^[^\s-]\S*$"  # becomes an argument of a command line: never an option, never two words
 ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -23,6 +24,7 @@ HOST_PORT = r"^([A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+(%[A-Za-z0-9]+)?\]):[
 
 _WORDS = {
     NAME: "a name of letters, digits, '.', '_' and '-'",
+    NAME_PATTERN: "a name of letters, digits, '.', '_' and '-', with one '*' at most for the file's name",
     SHA256: "a SHA-256: 64 hexadecimal digits in lower case",
     IDENTITY: "text without spaces that does not start with '-'",
     ENV_NAME: "the name of an environment variable",
@@ -32,7 +34,7 @@ _WORDS = {
 }
 
 _SIZES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+_SECONDS = {"ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -65,10 +67,11 @@ def _bytes(value: object) -> int:
 
 
 def _duration(value: object) -> float:
-    return _quantity(value, _SECONDS, 1, "a duration such as 90s, 5min or 1h, or a number of seconds")
+    return _quantity(value, _SECONDS, 1, "a duration such as 90s, 5min, 1h or 7d, or a number of seconds")
 
 
 Name = Annotated[str, Field(pattern=NAME)]
+NamePattern = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1)]
 Sha256 = Annotated[str, Field(pattern=SHA256)]
 Identity = Annotated[str, Field(pattern=IDENTITY)]
 EnvName = Annotated[str, Field(pattern=ENV_NAME)]

@@ -11,7 +11,7 @@ from harness.commands import Commands
 def add(commands: Commands) -> None:
     """Add the command to the program."""
     schema = commands.add_parser("schema", help="print a JSON Schema, for editors and for readers of our files")
-    schema.add_argument("file", choices=("devices", "suite", "matrix"))
+    schema.add_argument("file", choices=("devices", "suite", "waivers", "matrix"))
     schema.set_defaults(run=_schema)
 
 
@@ -20,6 +20,8 @@ def _schema(options: argparse.Namespace) -> int:
         from harness.lab.spec import json_schema
     elif options.file == "suite":
         from harness.plan.suite import json_schema
+    elif options.file == "waivers":
+        from harness.plan.waivers import json_schema
     else:
         from harness.report.matrix import json_schema
     print(json.dumps(json_schema(), indent=2))

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from harness.clock import Clock, iso
 from harness.devices.base import Device, DeviceError, JobOutput
-from harness.engine.preparation import Preparation
+from harness.engine.preparation import Prepared
 from harness.engine.turns import Cancelled, MachineTurns
 from harness.errors import UsageError
-from harness.lab.lease import DeviceBusyError, leases
+from harness.lab.lease import DeviceBusyError, Leases
 from harness.lab.spec import IOS_TARGET
 from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, RoundResult
 from harness.runners.android_app import AndroidApp
@@ -50,6 +50,13 @@ class Slot:
     problem: Problem | None = None
 
 
+class Prepares(Protocol):
+    """Where attempts get models and inputs from."""
+
+    def prepared(self, cell: Cell) -> Prepared:
+        """A cell's model and inputs, waited for. Raises concurrent.futures.CancelledError if the run is cancelled."""
+
+
 class Executor(Protocol):
     """Runs one attempt; plain data on both sides."""
 
@@ -67,7 +74,7 @@ class LocalExecutor:
         runners: Mapping[str, Runner],
         binaries: Binaries,
         runtimes: Runtimes,
-        preparation: Preparation,
+        preparation: Prepares,
         turns: MachineTurns,
         controller: str | None,
         folder: Path,
@@ -207,24 +214,25 @@ class _JobTurns:
     @contextmanager
     def _leases(self) -> Iterator[None]:
         """Hold the device against other runs; wait for one that has it, for as long as its command runs."""
-        held = leases(self._slot.leases, self._clock, "pytest --devices")
+        held = Leases(self._slot.leases, self._clock, "pytest --devices")
+        try:
+            self._wait_for(held)
+            yield
+        finally:
+            held.release()
+
+    def _wait_for(self, held: Leases) -> None:
         told, began = False, self._clock.monotonic()
         while True:
             try:
-                held.__enter__()
-                break
+                return held.acquire(waiting=True)
             except DeviceBusyError as busy:
-                held = leases(self._slot.leases, self._clock, "pytest --devices")
                 if not told and self._clock.monotonic() - began > _BUSY_SECONDS:
                     told = True
                     self._on_message(f"{self._slot.device.name}: waiting: {busy}")
             if self._turns.cancelled:
                 raise Cancelled(self._slot.machine)
             self._clock.sleep(_POLL_SECONDS)
-        try:
-            yield
-        finally:
-            held.__exit__(None, None, None)
 
 
 def slug(cell_id: str) -> str:

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from harness.engine import pictures
+from harness.engine.explaining import (
+    CPU_COPY,
+    CPU_COPY_WORDS,
+    Earlier,
+    Evidence,
+    gather,
+    held,
+    hints_of,
+    is_accuracy,
+    is_cpu_copy,
+    limits_of,
+    notes_of_failure,
+)
+from harness.engine.foretold import beside
 from harness.engine.preparation import Preparation
+from harness.engine.references import NoReference, References
 from harness.engine.rows import last_measured, latency_row, new_row, set_judgement, set_problem
-from harness.engine.tensors import load_samples
-from harness.measure import accuracy, gates, latency, regression
-from harness.measure.metrics import METRICS
+from harness.engine.speedups import fastest_speedup
+from harness.measure import diagnosis, gates, regression, waiving
+from harness.measure.diagnosis import Compared
 from harness.plan.cell import (
     Cell,
     ErrorClass,
@@ -21,15 +38,11 @@ from harness.plan.cell import (
     RoundResult,
     cell_id,
 )
+from harness.plan.explained import DiagnosisRow, PredictionRow
 from harness.plan.gating import DEFAULT_ORIGIN
-from harness.plan.row import AccuracyRow, CellRow, ReferenceRow, SpeedupRow
-from harness.reference.golden import Golden
+from harness.plan.row import AccuracyRow, CellRow, WaiverRow
 from harness.reference.inputs import InputSet
 
-_ROUNDING = (
-    "the model is quantised, and reference kernels round otherwise than a device's: allow more, or compare other "
-    "delegates with this CPU (`reference: same_device_cpu`)"
-)
 _INCOMPLETE = "not all rounds were measured"
 
 
@@ -44,6 +57,7 @@ class CellResult:
         measurement: of the last measured round; None when nothing was measured.
         reference: the outputs that it was compared with; empty when it was not.
         inputs: the input sets; None when none could be made.
+        predictions: what GPU profiles say of its model.
     """
 
     cell: Cell
@@ -52,6 +66,7 @@ class CellResult:
     measurement: Measurement | None
     reference: tuple[OutputFile, ...] = ()
     inputs: InputSet | None = None
+    predictions: tuple[PredictionRow, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
@@ -62,17 +77,42 @@ class CellResult:
 class Judge:
     """Knows which results wait for which, and turns measured cells into rows. Not thread-safe: the engine locks."""
 
-    def __init__(self, preparation: Preparation, planned: Mapping[str, Cell], baseline: Mapping[str, CellRow]) -> None:
-        """Judge `planned` cells; `baseline` holds an earlier run's rows by id, or nothing."""
+    def __init__(
+        self,
+        preparation: Preparation,
+        planned: Mapping[str, Cell],
+        baseline: Mapping[str, CellRow],
+        waivers: Sequence[WaiverRow] = (),
+        today: str = "",
+        *,
+        folder: Path | None = None,
+    ) -> None:
+        """Judge `planned` cells.
+
+        Args:
+            preparation: models, inputs and golden outputs.
+            planned: all cells of the run, by id.
+            baseline: an earlier run's rows by id, or nothing.
+            waivers: permissions to fail.
+            today: YYYY-MM-DD, in UTC: the day that the run began, by which waivers expire.
+            folder: the report folder, where pictures of outputs go; None: none are made.
+        """
         self.results: dict[str, CellResult] = {}
         self._measured: dict[str, tuple[RoundResult, ...]] = {}
+        self._earlier = Earlier()
         self._preparation = preparation
         self._planned = planned
         self._baseline = baseline
+        self._waivers = waivers
+        self._today = today
+        self._folder = folder
+        self._references = References(preparation, planned, self._measured, self._reason_of)
 
     def add(self, cell: Cell, rounds: Sequence[RoundResult]) -> None:
         """A cell will not be measured any further; others may now be compared with it, judged or not."""
         self._measured[cell.id] = tuple(rounds)
+        if rounds:
+            self._earlier.add(cell, rounds[-1])
 
     def ready(self, cell: Cell, rounds: Sequence[RoundResult]) -> bool:
         """Whether everything that the verdict of a measured cell needs is there."""
@@ -80,34 +120,30 @@ class Judge:
             return True
         if self._preparation.golden(cell) is None:
             return False
-        needed = [*self._partners(cell), self._reference_cell(cell)]
-        return all(other is None or other not in self._planned or other in self._measured for other in needed)
+        needed = [*self._partners(cell), *self._references.needed(cell)]
+        return all(other not in self._planned or other in self._measured for other in needed)
 
     def judge(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellResult:
         """The result of a cell for which everything is ready."""
         last = rounds[-1]
         if last.problem is not None:
             return self.unmeasured(cell, rounds, last.problem)
-        measured = [result for result in rounds if result.measurement is not None]
         problem: Problem | None = None
-        rows: list[AccuracyRow] = []
-        reference: tuple[OutputFile, ...] = ()
+        evidence: Evidence | None = None
         try:
-            if has_outputs(measured[-1]):
-                reference, reference_row = self._reference(cell)
-                rows = [self._accuracy(cell, measured[-1], reference, reference_row)]
-        except _NoReference as missing:
+            evidence = self._evidence(cell, rounds)
+        except NoReference as missing:
             problem = missing.problem
         except ValueError as error:
             problem = Problem(Outcome.ERROR, f"outputs cannot be compared: {error}", ErrorClass.RUNNER, "outputs")
         row = self._timed_row(cell, rounds)
-        row["accuracy"] = rows
+        row["accuracy"] = evidence.rows if evidence else []
         row["speedup"] = fastest_speedup(row, self._partner_rows(cell))
         if problem is not None:
             set_problem(row, problem)
         else:
-            self._apply_gates(cell, row)
-        return self._keep(cell, row, rounds, reference)
+            self._apply_gates(cell, row, rounds, evidence)
+        return self._keep(cell, row, rounds, evidence.comparisons[0].reference.outputs if evidence else ())
 
     def unmeasured(self, cell: Cell, rounds: Sequence[RoundResult], problem: Problem) -> CellResult:
         """The result of a cell that has no (complete) measurement."""
@@ -131,7 +167,9 @@ class Judge:
     ) -> CellResult:
         prepared = self._preparation.settled(cell)
         inputs = prepared.inputs if prepared else None
-        result = CellResult(cell, row, tuple(rounds), last_measured(rounds), reference, inputs)
+        predictions = prepared.predictions if prepared else ()
+        row["compatibility"] = beside(cell, row, predictions, rounds[-1].problem if rounds else None)
+        result = CellResult(cell, row, tuple(rounds), last_measured(rounds), reference, inputs, predictions)
         self.results[cell.id] = result
         self._measured.setdefault(cell.id, result.rounds)
         return result
@@ -140,55 +178,19 @@ class Judge:
         names = {name for rule in cell.gates for name in rule.partners}
         return [cell_id(cell.suite, cell.model.name, cell.device, name) for name in sorted(names)]
 
-    def _reference_cell(self, cell: Cell) -> str | None:
-        """Id of the cell whose outputs are the reference; None for golden, and for that cell itself."""
-        policy = cell.policy
-        if policy.reference == "golden" or policy.reference_delegate is None:
-            return None
-        device = cell.device if policy.reference == "same_device_cpu" else policy.reference
-        reference = cell_id(cell.suite, cell.model.name, device, policy.reference_delegate)
-        return None if reference == cell.id else reference
+    def _evidence(self, cell: Cell, rounds: Sequence[RoundResult]) -> Evidence | None:
+        """A cell's outputs beside its references; None where its runner gives none.
 
-    def _accuracy(
-        self, cell: Cell, result: RoundResult, reference: Sequence[OutputFile], row: ReferenceRow
-    ) -> AccuracyRow:
-        if result.measurement is None:
-            raise ValueError("nothing was measured")
-        specs = self._preparation.prepared(cell).model.outputs
-        measured = load_samples(result.measurement.outputs)
-        return accuracy.compare(measured, load_samples(reference), specs, cell.model.task, row)
-
-    def _reference(self, cell: Cell) -> tuple[tuple[OutputFile, ...], ReferenceRow]:
-        other = self._reference_cell(cell)
-        if other is None:
-            golden = self._preparation.golden(cell)
-            if not isinstance(golden, Golden):
-                raise _NoReference(golden)
-            return golden.outputs, golden.row()
-        rounds = self._measured.get(other, ())
+        Raises:
+            NoReference: there is nothing to judge by.
+            ValueError: the outputs do not fit.
+        """
         measurement = last_measured(rounds)
         if measurement is None or not measurement.outputs:
-            raise _NoReference(self._no_outputs(other, rounds))
-        device, delegate = self._planned[other].device, self._planned[other].delegate
-        kind = "same_device_cpu" if cell.policy.reference == "same_device_cpu" else "device"
-        return measurement.outputs, {
-            "kind": kind,
-            "device": device,
-            "runtime": rounds[-1].runtime.get("version"),
-            "kernels": delegate.kernels,
-            "fallback_reason": None,
-        }
-
-    def _no_outputs(self, other: str, rounds: Sequence[RoundResult]) -> Problem:
-        """Why a reference cell has no outputs."""
-        problem = rounds[-1].problem if rounds else None
-        settled = self.results.get(other)
-        reason = problem.reason if problem else settled.row["reason"] if settled else "it was not planned"
-        if last_measured(rounds) is not None:
-            reason = "its runner gives no outputs"
-        error_class = problem.error_class if problem else None
-        words = f"the reference cell {other} has no outputs: {reason}"
-        return Problem(Outcome.ERROR, words, error_class or ErrorClass.CONFIG, "reference")
+            return None
+        judged = self._references.judged(cell)
+        model = self._preparation.prepared(cell).model
+        return gather(cell, model, measurement.outputs, judged, self._references.further(cell))
 
     def _partner_rows(self, cell: Cell) -> list[CellRow]:
         """Rows of a cell's partners with their timing; those that are not judged yet are made for this purpose."""
@@ -204,25 +206,65 @@ class Judge:
                 found.append(row)
         return found
 
-    def _apply_gates(self, cell: Cell, row: CellRow) -> None:
-        figures = gates.figures(row["accuracy"], row["latency"], row["delegation"], row["memory"], row["speedup"])
-        row["gates"] = gates.judge([rule for rule in cell.gates if row["accuracy"] or not _assumed(rule)], figures)
+    def _apply_gates(self, cell: Cell, row: CellRow, rounds: Sequence[RoundResult], evidence: Evidence | None) -> None:
+        rules, chosen = self._rules(cell, row["accuracy"][0] if row["accuracy"] else None, rounds[-1])
+        found = gates.figures(row["accuracy"], row["latency"], row["delegation"], row["memory"], row["speedup"])
+        row["gates"] = gates.judge(rules, found)
+        copied = evidence is not None and is_cpu_copy(row, evidence, self._references.cpu_cell(cell))
+        if copied:
+            row["gates"].append({**CPU_COPY})
         set_judgement(row, gates.outcome(row["gates"]))
-        if row["outcome"] == Outcome.FAIL.value and self._rounds_otherwise(cell, row):
-            row["notes"].append(_ROUNDING)
+        if evidence is not None and row["outcome"] == Outcome.FAIL.value:
+            row["notes"] += notes_of_failure(cell, row, evidence.model, chosen)
         if self._baseline and row["error"] is None:
             self._compare_with_baseline(row)
             set_judgement(row, gates.outcome(row["gates"]))
+        waiving.apply(row, self._waivers, self._today)
+        if evidence is not None:
+            self._explain(cell, row, rounds, evidence, copied)
 
-    def _rounds_otherwise(self, cell: Cell, row: CellRow) -> bool:
-        """Whether a CPU may be off only because reference kernels round quantised models in another way."""
-        prepared = self._preparation.settled(cell)
-        by_reference_kernels = any(one["reference"]["kernels"] == "reference" for one in row["accuracy"])
-        failed = [METRICS.get(gate["gate"]) for gate in row["gates"] if gate["verdict"] == "FAIL"]
-        if not any(metric and metric.where.startswith("accuracy") for metric in failed):
-            return False
-        on_cpu = cell.delegate.accelerator == "cpu"
-        return on_cpu and by_reference_kernels and prepared is not None and prepared.model.quantized
+    def _explain(
+        self, cell: Cell, row: CellRow, rounds: Sequence[RoundResult], evidence: Evidence, copied: bool
+    ) -> None:
+        """Say what may be the matter with outputs that fail, and whose error it is; leave pictures."""
+        measurement = last_measured(rounds)
+        found = hints_of(row, evidence, measurement.outputs if measurement else (), self._earlier)
+        if copied:
+            found.insert(0, CPU_COPY_WORDS.format(cpu=self._references.cpu_cell(cell)))
+        if found:
+            row["hints"] = found
+            row["reason"] = "; ".join([row["reason"] or "", *found])
+        row["diagnosis"] = self._diagnose(cell, row, rounds, evidence)
+        if self._folder is not None:
+            pictures.add(self._folder, cell, row, evidence)
+
+    def _diagnose(
+        self, cell: Cell, row: CellRow, rounds: Sequence[RoundResult], evidence: Evidence
+    ) -> DiagnosisRow | None:
+        right = not any(gate["verdict"] == "FAIL" and is_accuracy(gate["gate"]) for gate in row["gates"])
+        cpu = self._references.cpu_cell(cell)
+        by_cpu = evidence.of_cell(cpu)
+        if cpu is not None and by_cpu is not None:
+            delegate = held(by_cpu.row, self._rules(cell, by_cpu.row, rounds[-1])[0])
+            return diagnosis.of_delegate(right, self._cpu_beside_golden(cpu, right), delegate)
+        golden = next((one for one in evidence.rows if one["reference"]["kind"] == "golden"), None)
+        if cell.delegate.accelerator == "cpu" and golden is not None and not right:
+            return diagnosis.of_cpu(held(golden, self._rules(cell, golden, None)[0]))
+        return None
+
+    def _cpu_beside_golden(self, name: str, right: bool) -> Compared | None:
+        """A CPU cell against golden; compared only where it explains something, if it was not judged already."""
+        cell, rounds = self._planned[name], self._measured.get(name, ())
+        known = self.results.get(name)
+        rows = known.row["accuracy"] if known else []
+        if not rows and not right:
+            try:
+                evidence = self._evidence(cell, rounds)
+            except (NoReference, ValueError):
+                return None
+            rows = evidence.rows if evidence else []
+        golden = next((one for one in rows if one["reference"]["kind"] == "golden"), None)
+        return held(golden, self._rules(cell, golden, None)[0]) if golden is not None else None
 
     def _compare_with_baseline(self, row: CellRow) -> None:
         if self._baseline:
@@ -237,62 +279,29 @@ class Judge:
         row["latency"] = latency_row(measured) if measured else None
         return row
 
+    def _reason_of(self, name: str) -> str | None:
+        """Why a settled cell is what it is."""
+        settled = self.results.get(name)
+        return settled.row["reason"] if settled else None
+
+    def _rules(
+        self, cell: Cell, beside: AccuracyRow | None, result: RoundResult | None
+    ) -> tuple[Sequence[GateRule], str | None]:
+        """A cell's limits; those that nobody wrote are made for what was measured, and for what it stands beside.
+
+        Returns:
+            The limits, and what the made ones were chosen for.
+        """
+        if beside is None:
+            return [rule for rule in cell.gates if not _assumed(rule)], None
+        model = self._preparation.prepared(cell).model
+        return limits_of(cell, model, result.adapter if result else None, beside)
+
     def _inputs_sha256(self, cell: Cell) -> str | None:
         prepared = self._preparation.settled(cell)
         return prepared.inputs.sha256 if prepared and prepared.inputs else None
 
 
-class _NoReference(Exception):
-    """There is nothing to compare with."""
-
-    def __init__(self, problem: Problem | None) -> None:
-        super().__init__("no reference")
-        reason = problem.reason if problem else "it was not computed"
-        error_class = (problem.error_class if problem else None) or ErrorClass.MODEL
-        self.problem = Problem(
-            Outcome.ERROR, f"measured, but there is no reference: {reason}", error_class, "reference"
-        )
-
-
-def has_outputs(result: RoundResult) -> bool:
-    """Whether a round brought output tensors; some runners only time, and say so in a note."""
-    return result.measurement is not None and bool(result.measurement.outputs)
-
-
 def _assumed(rule: GateRule) -> bool:
     """Whether a limit on accuracy is one that nobody wrote down; a runner that only times is not held to it."""
-    metric = METRICS.get(rule.metric)
-    return rule.origin == DEFAULT_ORIGIN and metric is not None and metric.where.startswith("accuracy")
-
-
-def fastest_speedup(row: CellRow, others: Sequence[CellRow]) -> SpeedupRow | None:
-    """Speed-up of a measured cell over the fastest of others; None where nothing comparable was measured.
-
-    Cells whose timings do not mean the same are refused, with a note in the row that says why.
-    """
-    best: CellRow | None = None
-    for other in others:
-        if other["latency"] is None or other["id"] == row["id"]:
-            continue
-        differences = regression.timing_differences(row, other)
-        if differences:
-            _note(row, f"no speed-up over {other['id']}: {'; '.join(differences)}")
-        elif best is None or _median(other) < _median(best):
-            best = other
-    if best is None or best["latency"] is None or row["latency"] is None:
-        return None
-    try:
-        return latency.speedup(row["latency"], best["latency"], best["id"])
-    except ValueError as error:  # whole microseconds: tiny models take 0 of them
-        _note(row, str(error))
-        return None
-
-
-def _note(row: CellRow, words: str) -> None:
-    """Add a note; speed-ups are asked for by gates and again for the report."""
-    if words not in row["notes"]:
-        row["notes"].append(words)
-
-
-def _median(row: CellRow) -> float:
-    return row["latency"]["median_us"] if row["latency"] else float("inf")
+    return rule.origin == DEFAULT_ORIGIN and is_accuracy(rule.metric)

@@ -8,11 +8,12 @@ from typing import Any
 
 from harness.devices.registry import kind_of
 from harness.engine.executor import Slot
-from harness.engine.judge import CellResult, fastest_speedup
+from harness.engine.judge import CellResult
+from harness.engine.speedups import fastest_speedup
 from harness.lab.spec import DeviceSpec
-from harness.measure import verdict
+from harness.measure import conformance, verdict, waiving
 from harness.plan.cell import Cell, Model, cell_id
-from harness.plan.row import SCHEMA_VERSION, CellRow, DeviceRow, Matrix, ModelRow, RunRow, SuiteRow
+from harness.plan.row import SCHEMA_VERSION, CellRow, DeviceRow, Matrix, ModelRow, RunRow, SuiteRow, WaiverRow
 from harness.plan.suite import Suite
 from harness.runners.runtimes import Runtime
 
@@ -29,6 +30,7 @@ def build(
     results: Mapping[str, CellResult],
     baseline: Mapping[str, Any] | None,
     unreached: Sequence[str],
+    waivers: Sequence[WaiverRow] = (),
 ) -> Matrix:
     """The whole matrix of a run in which every planned cell has a result.
 
@@ -43,12 +45,14 @@ def build(
         results: by cell id; every planned cell must have one.
         baseline: {"run", "path"} of the run that this one was compared with.
         unreached: names of required devices that could not be reached.
+        waivers: permissions to fail that cells were judged with.
     """
     rows = [results[cell.id].row for cell in cells]
     for cell in cells:
         row = results[cell.id].row
         if row["speedup"] is None and row["latency"] is not None and cell.policy.speedup_over:
             row["speedup"] = fastest_speedup(row, _over(cell, results))
+    known = list(models)
     suite_rows = [_suite_row(suite) for suite in suites]
     coverage = max((suite.coverage for suite in suites), default=0.0)
     must = {cell.id for cell in cells if cell.delegate.expect == "measured"}
@@ -59,15 +63,17 @@ def build(
         "delegates": _delegates(cells),
         "runtimes": [_runtime_row(runtime) for runtime in runtimes],
         "baseline": dict(baseline) if baseline else None,
-        "waivers": [],
+        "waivers": waiving.used(waivers, rows, run["started"][:10]),
         "health": [],
         "devices": [_device_row(name, spec, slots.get(name), results) for name, spec in specs.items()],
-        "models": _model_rows(models),
+        "models": _model_rows(known, results.values()),
         "cells": rows,
         "summary": verdict.summarise(rows, coverage, unreached, must),
     }
     if len(suite_rows) > 1:
         matrix["suites"] = suite_rows
+    if rows_of_ops := conformance.rows(rows, known):
+        matrix["conformance"] = rows_of_ops
     return matrix
 
 
@@ -89,7 +95,14 @@ def _delegates(cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
 
 def _suite_row(suite: Suite) -> SuiteRow:
     gates = {pattern: dict(limits) for pattern, limits in suite.gates.items()}
-    return {"path": str(suite.path) if suite.path else None, "sha256": suite.sha256, "gates": gates}
+    qualification = suite.qualification.model_dump(mode="json") if suite.qualification else None
+    return {
+        "path": str(suite.path) if suite.path else None,
+        "sha256": suite.sha256,
+        "gates": gates,
+        "name": suite.name,
+        "qualification": qualification,
+    }
 
 
 def _runtime_row(runtime: Runtime) -> dict[str, Any]:
@@ -115,10 +128,12 @@ def _device_row(name: str, spec: DeviceSpec, slot: Slot | None, results: Mapping
         "adapter": named.adapter if named else None,
         "adapter_software": named.adapter_software if named else None,
         "facts": facts,
+        "labels": list(spec.labels),
     }
 
 
-def _model_rows(models: Iterable[Model]) -> list[ModelRow]:
+def _model_rows(models: Iterable[Model], results: Iterable[CellResult]) -> list[ModelRow]:
+    foretold = {result.cell.model.name: result.predictions for result in results if result.predictions}
     rows: dict[str, ModelRow] = {}
     for model in models:
         rows[model.ref.name] = {
@@ -129,9 +144,16 @@ def _model_rows(models: Iterable[Model]) -> list[ModelRow]:
             "inputs": [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in model.inputs],
             "outputs": [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in model.outputs],
             "ops": [{"name": op.name, "version": op.version, "count": op.count} for op in model.ops],
-            "compatibility": None,
+            "compatibility": list(foretold[model.ref.name]) if model.ref.name in foretold else None,
+            "input_source": _input_source(model),
         }
     return list(rows.values())
+
+
+def _input_source(model: Model) -> str:
+    """Whether a model was fed files or noise."""
+    given = len(model.ref.inputs.files)
+    return "noise" if not given else "files" if given >= len(model.inputs) else "mixed"
 
 
 def baseline_rows(matrix: Matrix) -> dict[str, CellRow]:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+from harness.engine.foretold import predictions
 from harness.engine.turns import Cancelled, Reservation
 from harness.errors import UsageError
 from harness.plan.cell import Cell, ErrorClass, Model, Outcome, Problem
+from harness.plan.explained import PredictionRow
 from harness.plan.tflite_file import describe
 from harness.reference.golden import Golden, GoldenRunners
 from harness.reference.inputs import InputSet, make_inputs, tensor_bytes
@@ -26,11 +28,12 @@ ModelKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model that is ready to be measured, or the problem that keeps it from it."""
+    """A model that is ready to be measured, or the problem that keeps it from it; and what GPUs should take of it."""
 
     model: Model
     inputs: InputSet | None
     problem: Problem | None
+    predictions: tuple[PredictionRow, ...] = ()
 
 
 def model_key(cell: Cell) -> ModelKey:
@@ -178,7 +181,7 @@ def _prepared(cell: Cell) -> Prepared:
     inputs = make_inputs(model)
     if isinstance(inputs, Problem):
         return Prepared(model, None, inputs)
-    return Prepared(model, inputs, None)
+    return Prepared(model, inputs, None, predictions(model))
 
 
 def _first_call_only(model: Model) -> Model:

@@ -13,8 +13,9 @@ from harness.devices.base import Device
 from harness.devices.local import host_target, machine_name
 from harness.devices.registry import machine_of, open_device
 from harness.engine.engine import Engine, Heard, Listener
-from harness.engine.executor import LocalExecutor, Slot
+from harness.engine.executor import LocalExecutor, Prepares, Slot
 from harness.engine.judge import CellResult, Judge
+from harness.engine.localising import Localising
 from harness.engine.matrix import build
 from harness.engine.preparation import Preparation
 from harness.engine.turns import MachineTurns
@@ -23,7 +24,7 @@ from harness.lab.inventory import Inventory
 from harness.lab.lease import lease_keys
 from harness.lab.spec import OWN_RUNNER, DeviceSpec
 from harness.plan.cell import Cell, Outcome
-from harness.plan.row import CellRow, Matrix, RunRow
+from harness.plan.row import CellRow, Matrix, RunRow, WaiverRow
 from harness.plan.suite import Suite
 from harness.record.journal import Journal
 from harness.reference.golden import GoldenRunners
@@ -55,6 +56,7 @@ class Run:
         clock: Clock,
         listener: Listener,
         opener: Callable[[DeviceSpec, Clock], Device] = open_device,
+        waivers: Sequence[WaiverRow] = (),
     ) -> None:
         """Plan the run and write the first line of its journal.
 
@@ -69,6 +71,7 @@ class Run:
             clock: time.
             listener: told of progress, from the engine's threads.
             opener: from a spec to a device.
+            waivers: failures that may be.
 
         Raises:
             JournalError: the journal cannot be written.
@@ -80,6 +83,7 @@ class Run:
         self._cells = cells
         self._folder = folder
         self._clock = clock
+        self._waivers = waivers
         heard = Heard(listener)
         used = {cell.device for cell in cells}
         self._slots = {
@@ -101,25 +105,42 @@ class Run:
         )
         own = machine_name()
         controller = own if any(slot.machine == own for slot in self._slots.values()) else None
-        executor = LocalExecutor(
+
+        def executor(prepares: Prepares, place: Path) -> LocalExecutor:
+            return LocalExecutor(
+                slots=self._slots,
+                runners=self._runners,
+                binaries=self._binaries,
+                runtimes=self._runtimes,
+                preparation=prepares,
+                turns=self._turns,
+                controller=controller,
+                folder=place,
+                clock=clock,
+                on_message=heard.message,
+            )
+
+        planned = {cell.id: cell for cell in cells}
+        today = provenance["started"][:10]
+        self._judge = Judge(self._preparation, planned, baseline, waivers, today, folder=folder)
+        self._journal = Journal(folder)
+        self._journal.plan(self._plan_header())
+        self._localising = Localising(
             slots=self._slots,
-            runners=self._runners,
-            binaries=self._binaries,
-            runtimes=self._runtimes,
+            kinds={name: spec.kind for name, spec in specs.items()},
+            executor=executor,
             preparation=self._preparation,
+            journal=self._journal,
             turns=self._turns,
-            controller=controller,
             folder=folder,
+            harness_version=provenance["harness_version"],
             clock=clock,
             on_message=heard.message,
         )
-        self._judge = Judge(self._preparation, {cell.id: cell for cell in cells}, baseline)
-        self._journal = Journal(folder)
-        self._journal.plan(self._plan_header())
         self._engine = Engine(
             cells=cells,
             slots=self._slots,
-            executor=executor,
+            executor=executor(self._preparation, folder),
             preparation=self._preparation,
             judge=self._judge,
             journal=self._journal,
@@ -147,8 +168,19 @@ class Run:
         """Stop measuring; open cells become NOT_RUN with the reason."""
         self._engine.cancel(reason)
 
+    def localise(self, *, everything: bool) -> None:
+        """When all cells are finished: find out which operations make wrong answers wrong. Ended by `cancel`.
+
+        Args:
+            everything: look into all cells that have outputs, right or wrong.
+        """
+        self._preparation.stop_references()  # nobody waits for one any more, and they hold this machine's turn
+        self._localising.start(self._judge.results.values(), everything=everything)
+        self._localising.join()
+
     def matrix(self, baseline: Mapping[str, Any] | None) -> Matrix:
         """End all threads, settle every open cell, and assemble the matrix."""
+        self._localising.join(_JOIN_SECONDS)
         self._engine.join(_JOIN_SECONDS)
         return build(
             run={**self._provenance, "finished": iso(self._clock.now())},
@@ -161,6 +193,7 @@ class Run:
             results=self._judge.results,
             baseline=baseline,
             unreached=self._unreached(),
+            waivers=self._waivers,
         )
 
     def _unreached(self) -> list[str]:

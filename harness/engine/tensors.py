@@ -13,6 +13,9 @@ from harness.plan.cell import OutputFile
 
 Arrays = list[list[npt.NDArray[Any]]]
 
+MAPPED = 1 << 20
+"""Bytes from which on a file is mapped instead of read: outputs are compared chunk by chunk."""
+
 
 def load_samples(outputs: Sequence[OutputFile]) -> Arrays:
     """Output files as arrays, per sample and output, in order."""
@@ -35,4 +38,7 @@ def _load(file: OutputFile) -> npt.NDArray[Any]:
             dtype = np.dtype(file.dtype)
         except TypeError:
             raise ValueError(f"output '{file.name}' has type {file.dtype}") from None
-    return np.fromfile(Path(file.path), dtype=dtype).reshape(file.shape)
+    path = Path(file.path)
+    if path.stat().st_size < MAPPED:
+        return np.fromfile(path, dtype=dtype).reshape(file.shape)
+    return np.asarray(np.memmap(path, dtype, mode="r")).reshape(file.shape)

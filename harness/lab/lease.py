@@ -1,6 +1,7 @@
 """One run at a time per device: an advisory lock on a file that all users of this computer share.
 
-The kernel frees the lock when its process ends, however that happens; the file stays. Locks on devices of remote
+The kernel frees the lock when its process ends, however that happens; the file stays. A second file holds the place
+of who is next, so that a run that measures without a pause does not starve another one. Locks on devices of remote
 hosts hold between the runs of one controller. POSIX only.
 """
 
@@ -10,8 +11,7 @@ import fcntl
 import getpass
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -52,32 +52,53 @@ class Lease:
         self._clock = clock
         self._command = command
         self._path = folder / f"{quote(key, safe='')}.lock"
+        self._queue = self._path.with_suffix(".next")
         self._handle: int | None = None
+        self._place: int | None = None
 
-    def acquire(self) -> None:
+    def acquire(self, *, waiting: bool = False) -> None:
         """Take the lease now or not at all.
+
+        Args:
+            waiting: whether the caller tries again until it is free, and keeps its place in the line meanwhile.
 
         Raises:
             DeviceBusyError: when another process, or another lease of this one, holds it; says who and since when.
             UsageError: when the lock file cannot be used.
         """
         try:
-            handle = _open(self._path)
+            # A run that measures on and on takes the lock again at once. So everybody has to be next in line first,
+            # and whoever waits there is ahead of it.
+            if self._place is None:
+                self._place = _locked(self._queue)
+            handle = _locked(self._path) if self._place is not None else None
+            if handle is None:
+                if not waiting:
+                    self._leave()
+                raise DeviceBusyError(f"{self.key} is in use by {self._holder()}; wait for it, or end it")
         except OSError as error:
             raise UsageError(f"{self._path}: cannot be used as a lock file: {error.strerror}") from None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(handle)
-            os.close(handle)
-            raise DeviceBusyError(f"{self.key} is in use by {holder}; wait for it, or end it") from None
         record = {"pid": os.getpid(), "user": _user(), "command": self._command, "since": iso(self._clock.now())}
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps(record).encode())
         self._handle = handle
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            os.close(self._place)
+            self._place = None
+
+    def _holder(self) -> str:
+        handle = _open(self._path)
+        try:
+            return _holder(handle)
+        finally:
+            os.close(handle)
 
     def release(self) -> None:
-        """Give the lease back; does nothing when it is not held."""
+        """Give the lease back, and the place in the line; does nothing when it has neither."""
+        self._leave()
         if self._handle is not None:
             os.ftruncate(self._handle, 0)
             os.close(self._handle)  # which unlocks; the file stays, as removing it would race with the next holder
@@ -93,17 +114,59 @@ class Lease:
         self.release()
 
 
-@contextmanager
-def leases(keys: Iterable[str], clock: Clock, command: str, folder: Path = LOCK_FOLDER) -> Iterator[None]:
-    """Hold several leases, each key once; all or none.
+class Leases:
+    """Several leases, each key once, held all or none."""
 
-    Raises:
-        DeviceBusyError: for the first one that is taken.
-    """
-    with ExitStack() as stack:
-        for key in sorted(set(keys)):
-            stack.enter_context(Lease(key, clock, command, folder))
-        yield
+    def __init__(self, keys: Iterable[str], clock: Clock, command: str, folder: Path = LOCK_FOLDER) -> None:
+        self._leases = [Lease(key, clock, command, folder) for key in sorted(set(keys))]
+
+    def acquire(self, *, waiting: bool = False) -> None:
+        """As `Lease.acquire`, for all of them.
+
+        Args:
+            waiting: likewise.
+
+        Raises:
+            DeviceBusyError: for the first one that is taken; none is held then.
+            UsageError: when a lock file cannot be used.
+        """
+        held: list[Lease] = []
+        try:
+            for lease in self._leases:
+                lease.acquire(waiting=waiting)
+                held.append(lease)
+        except DeviceBusyError:
+            for lease in held:
+                lease.release()
+            raise
+
+    def release(self) -> None:
+        """Give all back, and every place in a line."""
+        for lease in reversed(self._leases):
+            lease.release()
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _locked(path: Path) -> int | None:
+    """The lock on a file, or None while somebody else has it. Raises OSError when the file cannot be used."""
+    handle = _open(path)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
 
 
 def _open(path: Path) -> int:

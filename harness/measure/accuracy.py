@@ -3,71 +3,47 @@
 Non-finite values come first: two elements are of the same kind when both are finite, both NaN, both +Inf or
 both -Inf. Elements of different kind are counted as `nonfinite`; every other figure is defined over the elements
 that are finite on both sides. -0.0 equals 0.0. Integer and quantised tensors are compared as stored, so their
-figures are in steps. With x measured, y the reference, d = x - y, over the n elements of one output of one sample:
+figures are in steps; relative errors, cosine and SNR count them from the zero point, where a tensor has one.
+With x measured, y the reference, d = x - y, over the n elements of one output of one sample:
 
 | figure | formula |
 |---|---|
 | nonfinite | number of elements whose kind differs |
 | range | max(y) - min(y), over all samples of the output together |
 | max_abs | max abs(d) |
-| max_abs_of_range | max_abs / range; where range is 0, max_abs / max(abs(y)), so 0 if nothing differs |
+| max_abs_of_range | max_abs / range; where range is 0, / max(abs(y)); integers: at least / 1 |
 | mean_abs | sum abs(d) / n |
 | rmse | sqrt(sum d^2 / n) |
-| max_rel | max(abs(d) / max(abs(y), 0.001 * range)): the floor keeps noise around zero from counting |
+| max_rel | max r, with r = abs(d) / max(abs(y), 0.001 * range): the floor keeps noise around zero from counting |
+| p99_rel | the smallest r that at least 99 % of the elements do not exceed: exact, see `percentile` |
+| max_ulp | floats: largest number of representable values from x to y in the less precise type, see `ulp` |
+| max_steps | integers, quantised or not: max_abs; null for floats and booleans |
 | cosine | sum(x * y) / (norm(x) * norm(y)); null if both norms are 0; 0 if one is |
 | psnr_db | 20 log10(range / rmse), in dB (ITU-T J.340, with the range as peak); null if rmse is 0: infinite |
+| snr_db | 10 log10(sum y^2 / sum d^2), in dB: power of the reference over that of the error; null if d is 0 |
+| kl | Kullback-Leibler divergence in nats, mean over rows; only where the reference's are probabilities: `divergence` |
 | top1_agreement | share of samples with the same most likely class; task classify only, see `tasks` |
 
-An output's figure is the worst of its samples (smallest for cosine and PSNR), a cell's the worst of its outputs;
+An output's figure is the worst of its samples (smallest for cosine, PSNR and SNR), a cell's the worst of its outputs;
 `nonfinite` is summed, `range` of a cell is that of the output with the worst max_abs_of_range. A figure is null
-when no element is left to compute it from. Sums are made in float64.
+when no element is left to compute it from. Sums are made in float64. Figures of the model's task, such as the
+agreement of labels, are in `tasks`.
+
+With several samples, `per_sample` of an output has each one's figures. Its `range`, and so `max_abs_of_range` and
+`psnr_db`, are of that sample alone; the floor of relative errors is the output's.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Sequence
 
 from harness.measure import tasks
+from harness.measure.scan import POSITIONS, Extent, Figures, Nonfinite, bounded, decibels, extent_of, scale_of, scan
 from harness.measure.tensors import Array, Samples, describe, numbers
 from harness.plan.cell import Task, TensorSpec
-from harness.plan.row import AccuracyRow, OutputAccuracyRow, ReferenceRow
-
-RELATIVE_FLOOR = 1e-3
-"""Share of the range below which a reference value counts as this much in `max_rel`."""
-
-# Large enough to hide numpy's overhead, small enough for the processor's cache, and under the 10,000 elements from
-# which on OpenBLAS starts threads for a dot product: ten times slower beside other work, and they disturb it.
-_CHUNK = 1 << 13
-# In place of a range of zero. A float32's smallest normal number, so that a ratio to it is still a float64.
-_TINY = float(np.finfo(np.float32).tiny)
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """What errors of one output are measured against; see the table above."""
-
-    range: float | None
-    denominator: float
-    floor: float
-
-
-@dataclass(frozen=True)
-class _Figures:
-    """The figures of one output of one sample, or the worst of several."""
-
-    nonfinite: int
-    max_abs: float | None = None
-    max_abs_of_range: float | None = None
-    mean_abs: float | None = None
-    rmse: float | None = None
-    max_rel: float | None = None
-    cosine: float | None = None
-    psnr_db: float | None = None
+from harness.plan.row import AccuracyRow, MetricsRow, NonfiniteRow, OutputAccuracyRow, ReferenceRow
 
 
 def compare(
@@ -96,40 +72,45 @@ def compare(
             or tensors that do not hold numbers; in words.
     """
     _check_counts(measured, reference, outputs)
-    figures: list[list[_Figures]] = []  # per output, per sample
+    figures: list[list[Figures]] = []  # per output, per sample
     rows: list[OutputAccuracyRow] = []
     for position, spec in enumerate(outputs):
-        pairs = [
-            _pair(ours[position], theirs[position], spec, sample)
-            for sample, (ours, theirs) in enumerate(zip(measured, reference, strict=True))
-        ]
-        scale = _scale([y for _, y in pairs])
-        figures.append([_figures(x, y, scale) for x, y in pairs])
-        shape = list(reference[0][position].shape)
+        pairs = [(ours[position], theirs[position]) for ours, theirs in zip(measured, reference, strict=True)]
+        for sample, pair in enumerate(pairs):
+            _check_pair(*pair, spec, sample)
+        extents = [extent_of(y, spec) for _, y in pairs]
+        scale = scale_of([y for _, y in pairs], extents, spec)
+        scanned = [scan(x, y, spec, scale) for x, y in pairs]
+        figures.append([found for found, _ in scanned])
         top1 = tasks.top1(measured, reference, position, spec) if task == "classify" else None
-        rows.append(_output_row(_worst(figures[-1]), scale, spec, shape, top1))
+        row: OutputAccuracyRow = {
+            "index": spec.index,
+            "name": spec.name,
+            "dtype": spec.dtype,
+            "shape": list(pairs[0][1].shape),
+            **_metrics(_worst(figures[-1]), scale.range, top1),
+        }
+        if len(pairs) > 1:
+            row["per_sample"] = [_alone(one, own) for (one, _), own in zip(scanned, extents, strict=True)]
+        if any(odd for _, odd in scanned):
+            row["nonfinite_values"] = _nonfinite_row([odd for _, odd in scanned])
+        rows.append(row)
     agreement = tasks.agreement(task, measured, reference, outputs)
-    overall = _worst([one for samples in figures for one in samples])
     worst = _where_worst(figures)
-    row: AccuracyRow = {
+    cell: AccuracyRow = {
         "reference": reference_row,
         "outputs": rows,
         "samples": len(measured),
         "worst": worst,
-        "nonfinite": overall.nonfinite,
-        "range": rows[worst["output"] if worst else 0]["range"] if rows else None,
-        "max_abs": overall.max_abs,
-        "max_abs_of_range": overall.max_abs_of_range,
-        "mean_abs": overall.mean_abs,
-        "rmse": overall.rmse,
-        "max_rel": overall.max_rel,
-        "cosine": overall.cosine,
-        "psnr_db": overall.psnr_db,
-        "top1_agreement": agreement.metrics.get("top1_agreement"),
+        **_metrics(
+            _worst([one for samples in figures for one in samples]),
+            rows[worst["output"] if worst else 0]["range"] if rows else None,
+            agreement.metrics.get("top1_agreement"),
+        ),
     }
     if task != "other":
-        row["task"] = agreement.metrics
-    return row
+        cell["task"] = agreement.metrics
+    return cell
 
 
 def _check_counts(measured: Samples, reference: Samples, outputs: Sequence[TensorSpec]) -> None:
@@ -145,136 +126,40 @@ def _check_counts(measured: Samples, reference: Samples, outputs: Sequence[Tenso
                 )
 
 
-def _pair(measured: Array, reference: Array, spec: TensorSpec, sample: int) -> tuple[Array, Array]:
-    """Both tensors as flat arrays of numbers of the same length and kind of type."""
+def _check_pair(measured: Array, reference: Array, spec: TensorSpec, sample: int) -> None:
     where = f"sample {sample}, {describe(spec)}"
     if measured.shape != reference.shape:
         raise ValueError(f"{where}: the measured shape is {measured.shape}, the reference's {reference.shape}")
-    ours, theirs = numbers(measured, spec), numbers(reference, spec)
-    if (ours.dtype.kind == "f") != (theirs.dtype.kind == "f"):
+    kinds = [numbers(array.reshape(-1)[:0], spec).dtype.kind == "f" for array in (measured, reference)]
+    if kinds[0] != kinds[1] or (measured.dtype.kind == "c") != (reference.dtype.kind == "c"):
         raise ValueError(f"{where}: measured as {measured.dtype.name}, but the reference is {reference.dtype.name}")
-    return ours.reshape(-1), theirs.reshape(-1)
 
 
-def _chunks(array: Array) -> Iterator[Array]:
-    return (array[start : start + _CHUNK] for start in range(0, array.size, _CHUNK))
-
-
-def _scale(references: Sequence[Array]) -> _Scale:
-    """The scale of one output, from the finite elements of all its reference samples."""
-    lows: list[float] = []
-    highs: list[float] = []
-    for chunk in (chunk for array in references for chunk in _chunks(array)):
-        low, high = chunk.min().item(), chunk.max().item()  # ints stay exact; NaN and Inf come through
-        if not (math.isfinite(low) and math.isfinite(high)):
-            finite = chunk[np.isfinite(chunk)]
-            if not finite.size:
-                continue
-            low, high = finite.min().item(), finite.max().item()
-        lows.append(low)
-        highs.append(high)
-    if not lows:
-        return _Scale(None, _TINY, _TINY)
-    span = _bounded(float(max(highs) - min(lows)))
-    return _Scale(
-        range=span,
-        denominator=max(span or float(max(abs(max(highs)), abs(min(lows)))), _TINY),
-        floor=max(RELATIVE_FLOOR * span, _TINY),
-    )
-
-
-def _figures(measured: Array, reference: Array, scale: _Scale) -> _Figures:
-    """All figures of one output of one sample; flat arrays, read once, in steps of bounded size."""
-    count = nonfinite = 0
-    top = top_rel = total = squares = xy = xx = yy = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for ours, theirs in zip(_chunks(measured), _chunks(reference), strict=True):
-            x, y = ours.astype(np.float64), theirs.astype(np.float64)
-            error = _distance(ours, theirs, x, y)
-            peak = float(error.max())
-            if not math.isfinite(peak):
-                both = np.isfinite(x) & np.isfinite(y)
-                same = (np.isnan(x) & np.isnan(y)) | (x == y)
-                nonfinite += int(np.count_nonzero(~(both | same)))
-                x, y, error = x[both], y[both], error[both]
-                if not x.size:
-                    continue
-                peak = float(error.max())
-            count += x.size
-            top = max(top, peak)
-            total += float(error.sum())
-            squares += float(error @ error)
-            xy += float(x @ y)
-            xx += float(x @ x)
-            yy += float(y @ y)
-            np.abs(y, out=y)
-            np.maximum(y, scale.floor, out=y)
-            np.divide(error, y, out=error)
-            top_rel = max(top_rel, float(error.max()))
-    if not count:
-        return _Figures(nonfinite)
-    rmse = _bounded(math.sqrt(squares / count))
-    return _Figures(
-        nonfinite=nonfinite,
-        max_abs=_bounded(top),
-        max_abs_of_range=_bounded(top / scale.denominator),
-        mean_abs=_bounded(total / count),
-        rmse=rmse,
-        max_rel=_bounded(top_rel),
-        cosine=_cosine(xy, xx, yy, identical=top == 0.0),
-        psnr_db=20.0 * (math.log10(scale.denominator) - math.log10(rmse)) if rmse > 0.0 else None,
-    )
-
-
-def _distance(ours: Array, theirs: Array, x: Array, y: Array) -> Array:
-    """abs(ours - theirs) as float64; x and y are the same as float64, which 64-bit integers need not fit."""
-    if ours.dtype.kind in "iu" and max(ours.dtype.itemsize, theirs.dtype.itemsize) == 8:
-        wide = np.result_type(ours, theirs)
-        if wide.kind != "f":  # int64 against uint64 has no common integer type
-            a, b = ours.astype(wide), theirs.astype(wide)
-            # Modulo 2**64 the difference of the larger and the smaller is exact.
-            gap: Array = np.maximum(a, b).view(np.uint64) - np.minimum(a, b).view(np.uint64)
-            return gap.astype(np.float64)
-    error: Array = np.subtract(x, y)
-    return np.abs(error, out=error)
-
-
-def _cosine(xy: float, xx: float, yy: float, identical: bool) -> float | None:
-    if xx == 0.0 and yy == 0.0:
-        return None
-    if identical:
-        return 1.0  # rounding of the sums must not say otherwise
-    if xx == 0.0 or yy == 0.0:
-        return 0.0  # an output of zeros alone has nothing in common with one that is not
-    value = xy / (math.sqrt(xx) * math.sqrt(yy))
-    return max(-1.0, min(1.0, value)) if math.isfinite(value) else None
-
-
-def _bounded(value: float) -> float:
-    """The value, or the largest float64 if it overflowed: JSON has no infinity."""
-    return min(value, sys.float_info.max)
-
-
-def _worst(figures: Sequence[_Figures]) -> _Figures:
+def _worst(figures: Sequence[Figures]) -> Figures:
     def largest(values: Sequence[float | None]) -> float | None:
         return max((value for value in values if value is not None), default=None)
 
     def smallest(values: Sequence[float | None]) -> float | None:
         return min((value for value in values if value is not None), default=None)
 
-    return _Figures(
+    return Figures(
         nonfinite=sum(one.nonfinite for one in figures),
         max_abs=largest([one.max_abs for one in figures]),
         max_abs_of_range=largest([one.max_abs_of_range for one in figures]),
         mean_abs=largest([one.mean_abs for one in figures]),
         rmse=largest([one.rmse for one in figures]),
         max_rel=largest([one.max_rel for one in figures]),
+        p99_rel=largest([one.p99_rel for one in figures]),
+        max_ulp=largest([one.max_ulp for one in figures]),
+        max_steps=largest([one.max_steps for one in figures]),
         cosine=smallest([one.cosine for one in figures]),
         psnr_db=smallest([one.psnr_db for one in figures]),
+        snr_db=smallest([one.snr_db for one in figures]),
+        kl=largest([one.kl for one in figures]),
     )
 
 
-def _where_worst(figures: Sequence[Sequence[_Figures]]) -> dict[str, int] | None:
+def _where_worst(figures: Sequence[Sequence[Figures]]) -> dict[str, int] | None:
     found: dict[str, int] | None = None
     worst = 0.0
     for output, samples in enumerate(figures):
@@ -287,22 +172,45 @@ def _where_worst(figures: Sequence[Sequence[_Figures]]) -> dict[str, int] | None
     return found
 
 
-def _output_row(
-    worst: _Figures, scale: _Scale, spec: TensorSpec, shape: list[int], top1: float | None
-) -> OutputAccuracyRow:
+def _alone(figures: Figures, extent: Extent) -> MetricsRow:
+    """The figures of one sample, measured against its own range."""
+    if figures.max_abs is None or figures.rmse is None:
+        return _metrics(figures, extent.range, None)
+    own = dataclasses.replace(
+        figures,
+        max_abs_of_range=bounded(figures.max_abs / extent.denominator),
+        psnr_db=decibels(extent.denominator, figures.rmse),
+    )
+    return _metrics(own, extent.range, None)
+
+
+def _nonfinite_row(samples: Sequence[Nonfinite]) -> NonfiniteRow:
+    """Counts over all samples; positions of a complex element are those of its real or imaginary part."""
+    positions = [[sample, place] for sample, one in enumerate(samples) for place in one.positions]
     return {
-        "index": spec.index,
-        "name": spec.name,
-        "dtype": spec.dtype,
-        "shape": shape,
-        "nonfinite": worst.nonfinite,
-        "range": scale.range,
-        "max_abs": worst.max_abs,
-        "max_abs_of_range": worst.max_abs_of_range,
-        "mean_abs": worst.mean_abs,
-        "rmse": worst.rmse,
-        "max_rel": worst.max_rel,
-        "cosine": worst.cosine,
-        "psnr_db": worst.psnr_db,
+        "nan_measured": sum(one.nan_measured for one in samples),
+        "nan_reference": sum(one.nan_reference for one in samples),
+        "inf_measured": sum(one.inf_measured for one in samples),
+        "inf_reference": sum(one.inf_reference for one in samples),
+        "positions": positions[:POSITIONS],
+    }
+
+
+def _metrics(figures: Figures, span: float | None, top1: float | None) -> MetricsRow:
+    return {
+        "nonfinite": figures.nonfinite,
+        "range": span,
+        "max_abs": figures.max_abs,
+        "max_abs_of_range": figures.max_abs_of_range,
+        "mean_abs": figures.mean_abs,
+        "rmse": figures.rmse,
+        "max_rel": figures.max_rel,
+        "p99_rel": figures.p99_rel,
+        "max_ulp": figures.max_ulp,
+        "max_steps": figures.max_steps,
+        "cosine": figures.cosine,
+        "psnr_db": figures.psnr_db,
+        "snr_db": figures.snr_db,
+        "kl": figures.kl,
         "top1_agreement": top1,
     }

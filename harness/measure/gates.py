@@ -41,10 +41,12 @@ def figures(
     memory: MemoryRow | None,
     speedup: SpeedupRow | None,
 ) -> dict[str, float | None]:
-    """The figure of every metric, None where there is none; with several references, the worst.
+    """The figure of every metric, None where there is none.
 
-    Two figures have no number yet must be judged: where all elements are equal, `psnr_db` (and `cosine` of zeros)
-    is +inf; where no element is left to compare because non-finite values differ, every figure is the
+    Of several references only those that are not marked `judged: false` count, with several of them the worst.
+
+    Some figures have no number yet must be judged: where all elements are equal, `psnr_db` and `snr_db` (and `cosine`
+    of zeros) are +inf; where no element is left to compare because non-finite values differ, every figure is the
     infinity that fails.
 
     Args:
@@ -57,7 +59,7 @@ def figures(
     found: dict[str, float | None] = {}
     for name, metric in METRICS.items():
         if metric.where.startswith("accuracy"):
-            values = [_accuracy_figure(name, metric, row) for row in accuracy]
+            values = [_accuracy_figure(name, metric, row) for row in accuracy if row.get("judged", True)]
             known = [value for value in values if value is not None]
             complete = bool(known) and len(known) == len(values)
             found[name] = (max(known) if metric.direction == "max" else min(known)) if complete else None
@@ -77,8 +79,8 @@ def figures(
 def _accuracy_figure(name: str, metric: Metric, row: AccuracyRow) -> float | None:
     if name in TASK_METRICS:
         return row.get("task", {}).get(name)
-    value: float | None = row[name]  # type: ignore[literal-required]
-    if value is None and row["nonfinite"]:
+    value: float | None = row.get(name)  # type: ignore[assignment]
+    if value is None and row["nonfinite"] and (row["max_abs"] is None or metric.direction == "min"):
         return math.inf if metric.direction == "max" else -math.inf
     if value is None and row["max_abs"] == 0.0 and metric.direction == "min":
         return math.inf

@@ -76,8 +76,13 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             _accuracy("mean_abs", "max", "mean absolute error", _STEPS),
             _accuracy("rmse", "max", "root of the mean squared error", _STEPS),
             _accuracy("max_rel", "max", "largest relative error, with a floor at 0.1 % of the range"),
+            _accuracy("p99_rel", "max", "relative error that 99 % of the elements do not exceed, with the same floor"),
+            _accuracy("max_ulp", "max", "largest distance in representable values; float outputs only", "ULP"),
+            _accuracy("max_steps", "max", "largest error of integer outputs, quantised or not", "steps"),
             _accuracy("cosine", "min", "cosine similarity", ceiling=1.0),
             _accuracy("psnr_db", "min", "peak signal-to-noise ratio; identical outputs pass any limit", "dB"),
+            _accuracy("snr_db", "min", "signal-to-noise ratio; identical outputs pass any limit", "dB"),
+            _accuracy("kl", "max", "Kullback-Leibler divergence per row; outputs that are probabilities only", "nats"),
             *(
                 (name, Metric("min", "", f"accuracy[].task.{name}", meaning, "the model's task does not yield it", 1.0))
                 for name, meaning in TASK_METRICS.items()

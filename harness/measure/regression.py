@@ -213,7 +213,7 @@ def _accuracy(now: CellRow, before: CellRow) -> Aspect:
         return Aspect("accuracy", None)
     if now["inputs_sha256"] is None or now["inputs_sha256"] != before["inputs_sha256"]:
         return Aspect("accuracy", "UNCOMPARABLE", ("the inputs differ, or are not known to be the same",))
-    pairs = _same_reference(now["accuracy"], before["accuracy"])
+    pairs = _same_reference(judged(now["accuracy"]), judged(before["accuracy"]))
     if not pairs:
         return Aspect("accuracy", "UNCOMPARABLE", ("the references differ",))
     worse: list[str] = []
@@ -229,6 +229,11 @@ def _accuracy(now: CellRow, before: CellRow) -> Aspect:
     if worse:
         return Aspect("accuracy", "WORSE", tuple(worse), value, ACCURACY_RATIO)
     return Aspect("accuracy", "BETTER" if better else "SAME", tuple(better), value, ACCURACY_RATIO)
+
+
+def judged(rows: Sequence[AccuracyRow]) -> list[AccuracyRow]:
+    """The rows that gates and baselines look at; others only explain."""
+    return [row for row in rows if row.get("judged", True)]
 
 
 def _same_reference(

@@ -5,7 +5,8 @@ nothing of the truth. A cell's figure is that of its worst sample, for classific
 Which outputs hold the answer is read from their shapes:
 
 - classify: every output with one row of two or more scores per sample ([1,C], [C], [1,1,1,C]).
-- segment: the largest map, [N,H,W,C] of scores, [N,H,W,1] of a foreground score, or [N,H,W] of integer labels.
+- segment: the largest map, [N,H,W,C] of scores, [N,H,W,1] of a foreground score, or [N,H,W] of integer labels;
+  see `labels`.
 - detect: boxes [1,K,4], classes [1,K], scores [1,K] and perhaps their count (TFLite_Detection_PostProcess); or,
   before that step, one row per anchor: [1,N,4] (or longer rows that start with a box) and scores [1,N,C].
 - keypoints: a heatmap [N,H,W,K], or the longest list of coordinates.
@@ -20,7 +21,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.measure import detections
+from harness.measure import detections, labels
 from harness.measure.tensors import Array, Samples, numbers, real
 from harness.plan.cell import Task, TensorSpec
 
@@ -114,65 +115,6 @@ def _classify(measured: Samples, reference: Samples, outputs: Sequence[TensorSpe
     return metrics
 
 
-def _segment(measured: Samples, reference: Samples, outputs: Sequence[TensorSpec]) -> dict[str, float]:
-    sizes = [array.size if _is_map(array, spec) else 0 for array, spec in zip(reference[0], outputs, strict=True)]
-    if not any(sizes):
-        return {}
-    position = int(np.argmax(sizes))
-    spec = outputs[position]
-    cut = _cut([one[position] for one in reference], spec)
-    shares: list[float] = []
-    overlaps: list[float] = []
-    for ours, theirs in zip(measured, reference, strict=True):
-        x, y = _labels(ours[position], theirs[position], spec, cut)
-        shares.append(float(np.mean(x == y)))
-        # A measured label that the reference lacks needs no term: its pixels are missing from the others' overlap.
-        labels, y_index = np.unique(y, return_inverse=True)
-        y_index = y_index.reshape(-1)
-        both = np.bincount(y_index[(x == y).reshape(-1)], minlength=labels.size)
-        ours_count = np.array([np.count_nonzero(x == label) for label in labels])
-        union = np.bincount(y_index, minlength=labels.size) + ours_count - both
-        overlaps.append(float(np.mean(both / union)))
-    return {"label_agreement": min(shares), "mean_iou": min(overlaps)}
-
-
-def _is_map(array: Array, spec: TensorSpec) -> bool:
-    if array.ndim == 4:
-        return array.size > 0 and int(array.shape[1]) * int(array.shape[2]) > 1
-    return array.ndim == 3 and array.size > 1 and array.dtype.kind in "iu" and spec.quantization is None
-
-
-def _cut(references: Sequence[Array], spec: TensorSpec) -> float | None:
-    """Where a single score becomes foreground: 0.5 for probabilities, 0 for logits; None if pixels hold no such score.
-
-    Probabilities may leave 0 to 1 by a tenth, as rounding and quantisation make them do.
-    """
-    first = references[0]
-    if first.ndim == 3 or first.shape[-1] != 1 or (first.dtype.kind in "iu" and spec.quantization is None):
-        return None
-    values = np.concatenate([real(one, spec).reshape(-1) for one in references])
-    return 0.5 if np.all((values >= -0.1) & (values <= 1.1) | np.isnan(values)) else 0.0
-
-
-def _labels(measured: Array, reference: Array, spec: TensorSpec, cut: float | None) -> tuple[Array, Array]:
-    """Labels of every pixel; -1 where a measured score is NaN and the reference's is not."""
-    if cut is not None:
-        x, y = real(measured, spec), real(reference, spec)
-        ours = np.where(np.isnan(x) & ~np.isnan(y), -1, (x > cut).astype(np.int8))
-        return ours, (y > cut).astype(np.int8)
-    if reference.ndim == 3 or reference.shape[-1] == 1:
-        return measured, reference
-    x, y = numbers(measured, spec), numbers(reference, spec)
-    ours, theirs = x.argmax(axis=-1), y.argmax(axis=-1)
-    # Where the reference itself has a tie, each of the tied labels is right.
-    chosen = np.take_along_axis(y, ours[..., None], axis=-1)
-    tied = chosen == np.take_along_axis(y, theirs[..., None], axis=-1)
-    ours = np.where(tied[..., 0], theirs, ours)
-    if x.dtype.kind == "f":
-        ours = np.where(np.isnan(x).any(axis=-1) & ~np.isnan(y).any(axis=-1), -1, ours)
-    return ours, theirs
-
-
 def _detect(measured: Samples, reference: Samples, outputs: Sequence[TensorSpec]) -> dict[str, float]:
     theirs = [[real(array, spec) for array, spec in zip(one, outputs, strict=True)] for one in reference]
     fit = detections.layout(theirs)
@@ -226,11 +168,11 @@ def _peaks_within(measured: Array, reference: Array, spec: TensorSpec) -> float:
     near = (np.abs(ours // width - theirs // width) <= 1) & (np.abs(ours % width - theirs % width) <= 1)
     chosen = np.take_along_axis(y, ours[:, None, :], axis=1)
     near |= (chosen == np.take_along_axis(y, theirs[:, None, :], axis=1))[:, 0, :]  # the reference's peak is a tie
-    if x.dtype.kind == "f":
-        near &= ~(np.isnan(x).any(axis=1) & ~np.isnan(y).any(axis=1))
+    if x.dtype.kind == "f":  # the maximum of what holds a NaN is one
+        near &= ~(np.isnan(x.max(axis=1)) & ~np.isnan(y.max(axis=1)))
     return float(np.mean(near))
 
 
 _BY_TASK: Mapping[str, Callable[[Samples, Samples, Sequence[TensorSpec]], dict[str, float]]] = MappingProxyType(
-    {"classify": _classify, "segment": _segment, "detect": _detect, "keypoints": _keypoints}
+    {"classify": _classify, "segment": labels.agreement, "detect": _detect, "keypoints": _keypoints}
 )

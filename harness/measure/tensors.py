@@ -14,8 +14,9 @@ Array = NDArray[Any]
 Samples = Sequence[Sequence[Array]]
 """Output tensors: one sequence per sample, one array per output in it."""
 
-# Extension types of numpy (kind "V") that hold small numbers; all of them fit float32 exactly.
-_SMALL = ("bfloat16", "float8", "float6", "float4", "int4", "uint4", "int2", "uint2")
+# Extension types of numpy (kind "V") that hold small numbers, exactly.
+_SMALL_FLOATS = ("bfloat16", "float8", "float6", "float4")
+_SMALL_INTEGERS = ("int4", "uint4", "int2", "uint2")
 
 
 def describe(spec: TensorSpec) -> str:
@@ -23,18 +24,25 @@ def describe(spec: TensorSpec) -> str:
     return f"output {spec.index} ({spec.name!r})" if spec.name else f"output {spec.index}"
 
 
+def is_bfloat16(array: Array, spec: TensorSpec) -> bool:
+    """Whether a tensor holds bfloat16, as an extension type or as raw 16-bit words."""
+    if array.dtype.kind == "V":
+        return array.dtype.name == "bfloat16"
+    return spec.dtype == "bfloat16" and array.dtype == np.uint16
+
+
 def numbers(array: Array, spec: TensorSpec) -> Array:
     """The stored values of a tensor, in an element type that numpy computes with.
 
     Integers and floats stay as they are (no copy), booleans become 0 and 1, bfloat16 (also as raw 16-bit
-    words) and narrower types become float32, and a complex element becomes its real and imaginary part,
-    side by side on a new last axis.
+    words) and narrower floats become float32, integers of 2 and 4 bits become int8, and a complex element becomes
+    its real and imaginary part, side by side on a new last axis.
 
     Raises:
         ValueError: the tensor does not hold numbers (strings, say).
     """
     kind = array.dtype.kind
-    if spec.dtype == "bfloat16" and array.dtype == np.uint16:
+    if is_bfloat16(array, spec) and kind == "u":
         return (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
     if kind in "fiu":
         return array
@@ -42,8 +50,10 @@ def numbers(array: Array, spec: TensorSpec) -> Array:
         return array.view(np.uint8)
     if kind == "c":
         return np.stack([array.real, array.imag], axis=-1)
-    if kind == "V" and array.dtype.name.startswith(_SMALL):
+    if kind == "V" and array.dtype.name.startswith(_SMALL_FLOATS):
         return array.astype(np.float32)
+    if kind == "V" and array.dtype.name.startswith(_SMALL_INTEGERS):
+        return array.astype(np.int8)
     raise ValueError(f"{describe(spec)} is of type {array.dtype.name}: only numbers and booleans can be compared")
 
 

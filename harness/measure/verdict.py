@@ -14,7 +14,8 @@ left out of both where that is an accepted answer; a model with nothing but thos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.plan.cell import Expect, Outcome
@@ -30,6 +31,23 @@ _UNMEASURED = (Outcome.ERROR.value, Outcome.TIMEOUT.value, Outcome.NOT_RUN.value
 _LISTED = 5  # ids named in a reason before "and n more"
 
 
+@dataclass(frozen=True)
+class Stricter:
+    """What a release asks beside what every run does; nothing, unless given.
+
+    Attributes:
+        blocking: of MARGINAL, UNSUPPORTED and WAIVED: what makes the verdict FAIL too.
+        groups: name of a group of cells -> the share of them that must be measured, and their ids.
+        disqualified: cell id -> why its measurement does not count; it is as good as none.
+        gaps: anything else that keeps the verdict from PASS, in words.
+    """
+
+    blocking: Collection[str] = frozenset()
+    groups: Mapping[str, tuple[float, Collection[str]]] = field(default_factory=dict)
+    disqualified: Mapping[str, str] = field(default_factory=dict)
+    gaps: Sequence[str] = ()
+
+
 def is_waived(cell: CellRow) -> bool:
     """Whether a cell is a FAIL that may be: each of its failed gates names a waiver."""
     failed = [row for row in cell["gates"] if row["verdict"] == "FAIL"]
@@ -41,6 +59,7 @@ def summarise(
     coverage: float,
     unreached: Sequence[str],
     must_measure: Collection[str] = frozenset(),
+    stricter: Stricter | None = None,
 ) -> SummaryRow:
     """Count outcomes and decide the verdict. Helper cells are counted, but have no part in the verdict.
 
@@ -49,6 +68,7 @@ def summarise(
         coverage: share of each model's planned cells that must be measured, 0 to 1.
         unreached: names of required devices that could not be reached.
         must_measure: ids of cells with `expect: measured`.
+        stricter: what a release asks beside.
 
     Raises:
         ValueError: a cell's id occurs twice, or its outcome is none.
@@ -56,7 +76,7 @@ def summarise(
     planned = _planned(cells)
     counts = Counter(Outcome(cell["outcome"]) for cell in planned)
     selected = [cell for cell in planned if cell["role"] == "cell"]
-    verdict, reasons = _decide(selected, coverage, unreached, must_measure)
+    verdict, reasons = _decide(selected, coverage, unreached, must_measure, stricter or Stricter())
     summary: SummaryRow = {
         "verdict": verdict,
         "reasons": reasons,
@@ -84,22 +104,46 @@ def _planned(cells: Iterable[CellRow]) -> list[CellRow]:
 
 
 def _decide(
-    planned: Sequence[CellRow], coverage: float, unreached: Sequence[str], must_measure: Collection[str]
+    planned: Sequence[CellRow],
+    coverage: float,
+    unreached: Sequence[str],
+    must_measure: Collection[str],
+    stricter: Stricter,
 ) -> tuple[str, list[str]]:
-    failed = [cell["id"] for cell in planned if cell["outcome"] == Outcome.FAIL.value and not is_waived(cell)]
-    lost = [cell["id"] for cell in planned if _lost(cell)]
-    failures = _listed("{} FAIL", failed) + _listed("{} UNSUPPORTED that passed in the baseline", lost)
+    measured = {c["id"] for c in planned if c["outcome"] in _MEASURED and c["id"] not in stricter.disqualified}
+    failures = _failures(planned, stricter.blocking)
     gaps: list[str] = []
     for outcome in _UNMEASURED:
         gaps += _listed("{} " + outcome, [cell["id"] for cell in planned if cell["outcome"] == outcome])
     refused = [cell["id"] for cell in planned if _refused(cell) and cell["id"] in must_measure]
     gaps += _listed("{} UNSUPPORTED although a measurement is expected", refused)
-    gaps += _shortfalls(planned, coverage, must_measure)
+    for why in dict.fromkeys(stricter.disqualified.values()):
+        ids = [cell["id"] for cell in planned if stricter.disqualified.get(cell["id"]) == why]
+        gaps += _listed("{} cannot count: " + why, ids)
+    gaps += _shortfalls(planned, coverage, must_measure, measured)
+    for group, (share, members) in stricter.groups.items():
+        gaps += _shortfall(group, share, [cell for cell in planned if cell["id"] in members], must_measure, measured)
     gaps += [f"required device {name} could not be reached" for name in unreached]
-    if not any(cell["outcome"] in _MEASURED for cell in planned):
-        gaps.append("nothing was measured")
+    gaps += stricter.gaps
+    if not measured:
+        gaps.append("nothing was measured" + (" that counts" if stricter.disqualified else ""))
     verdict = "FAIL" if failures else "INCOMPLETE" if gaps else "PASS"
     return verdict, failures + gaps
+
+
+def _failures(planned: Sequence[CellRow], blocking: Collection[str]) -> list[str]:
+    failed = [cell["id"] for cell in planned if cell["outcome"] == Outcome.FAIL.value and not is_waived(cell)]
+    lost = [cell["id"] for cell in planned if _lost(cell)]
+    found = _listed("{} FAIL", failed) + _listed("{} UNSUPPORTED that passed in the baseline", lost)
+    if "WAIVED" in blocking:
+        found += _listed(
+            "{} FAIL under a waiver, which this policy does not take",
+            [cell["id"] for cell in planned if is_waived(cell)],
+        )
+    for outcome in (Outcome.MARGINAL.value, Outcome.UNSUPPORTED.value):
+        if outcome in blocking:
+            found += _listed("{} " + outcome, [cell["id"] for cell in planned if cell["outcome"] == outcome])
+    return found
 
 
 def _refused(cell: CellRow) -> bool:
@@ -118,19 +162,28 @@ def _listed(template: str, ids: Sequence[str]) -> list[str]:
     return [f"{template.format(len(ids))}: {', '.join(ids[:_LISTED])}{more}"]
 
 
-def _shortfalls(planned: Sequence[CellRow], coverage: float, must_measure: Collection[str]) -> list[str]:
+def _shortfalls(
+    planned: Sequence[CellRow], coverage: float, must_measure: Collection[str], measured: Collection[str]
+) -> list[str]:
     found: list[str] = []
     for model in dict.fromkeys(cell["model"] for cell in planned):
         cells = [cell for cell in planned if cell["model"] == model]
-        asked = [cell for cell in cells if not _refused(cell) or cell["id"] in must_measure]
-        measured = sum(cell["outcome"] in _MEASURED for cell in asked)
-        share = measured / len(asked) if asked else 0.0
-        if share < coverage:
-            found.append(
-                f"coverage of model {model} is {share:.0%}, {coverage:.0%} is required:"
-                f" {measured} of {len(asked)} cells measured, {len(cells) - len(asked)} more unsupported"
-            )
+        found += _shortfall(f"model {model}", coverage, cells, must_measure, measured)
     return found
+
+
+def _shortfall(
+    group: str, coverage: float, cells: Sequence[CellRow], must_measure: Collection[str], measured: Collection[str]
+) -> list[str]:
+    asked = [cell["id"] for cell in cells if not _refused(cell) or cell["id"] in must_measure]
+    done = sum(one in measured for one in asked)
+    share = done / len(asked) if asked else 0.0
+    if share >= coverage:
+        return []
+    return [
+        f"coverage of {group} is {share:.0%}, {coverage:.0%} is required:"
+        f" {done} of {len(asked)} cells measured, {len(cells) - len(asked)} more unsupported"
+    ]
 
 
 def exit_code(summary: SummaryRow, interrupted: bool) -> int:

@@ -22,6 +22,7 @@ Context = Literal["auto", "shell", "app"]
 Task = Literal["classify", "segment", "detect", "keypoints", "other"]
 Role = Literal["cell", "helper"]
 GoldenRuntime = Literal["ai-edge-litert", "tflite-runtime"]
+Values = Literal["ordinary", "positive", "negative", "large", "tiny", "negative_zero", "denormal", "nonfinite"]
 
 
 class Outcome(str, Enum):
@@ -147,12 +148,14 @@ class InputPlan:
         seed: of the generator used for every tensor without files.
         samples: how many input sets each cell is checked with (the first one is also the timed one).
         files: tensor name (or its position as text) -> one file per sample.
+        values: which floats are generated; see `harness.reference.noise`.
         origin: "file:line" of the suite entry, for messages.
     """
 
     seed: int = 0
     samples: int = 3
     files: Mapping[str, tuple[InputFile, ...]] = field(default_factory=dict)
+    values: Values = "ordinary"
     origin: str = ""
 
 
@@ -183,6 +186,19 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Localise:
+    """How much is done after a run to find the operation that makes an answer wrong.
+
+    Attributes:
+        seconds: for each cell, at most.
+        cells: of a suite and run, at most; 0: none.
+    """
+
+    seconds: float = 60.0
+    cells: int = 4
+
+
+@dataclass(frozen=True)
 class ModelRef:
     """A model as a suite names it, before its file has been read.
 
@@ -192,6 +208,7 @@ class ModelRef:
         task: what the outputs mean; "other" compares numbers only.
         signature: the signature to run; None is the only one, or the first of several (with a note).
         inputs: this model's inputs.
+        gates: metric -> limit, in place of the suite's and the default gates; None leaves those.
         origin: "file:line" of the suite entry, for messages.
     """
 
@@ -200,6 +217,7 @@ class ModelRef:
     task: Task = "other"
     signature: str | None = None
     inputs: InputPlan = field(default_factory=InputPlan)
+    gates: Mapping[str, float] | None = None
     origin: str = ""
 
 
@@ -295,6 +313,7 @@ class Policy:
         speedup_over: names of the delegates that speed-ups are reported over: the fastest of them counts.
         retries: extra attempts after an infrastructure error.
         require_sha256: whether a runner's program given by the user must have its SHA-256 stated.
+        localise: what is done about wrong answers after all cells were measured.
     """
 
     profile: str = "quick"
@@ -306,6 +325,7 @@ class Policy:
     speedup_over: tuple[str, ...] = ()
     retries: int = 1
     require_sha256: bool = False
+    localise: Localise = field(default_factory=Localise)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from harness.errors import UsageError, nearest
 from harness.plan.catalogue import Catalogue, is_file, slug
-from harness.plan.cell import Delegate, Limits, ModelRef, Policy, Runs
+from harness.plan.cell import Delegate, Limits, Localise, ModelRef, Policy, Runs
 from harness.plan.gating import effective_gates, rules_of
-from harness.plan.models import resolve_models
+from harness.plan.models import own_rules, resolve_models
 from harness.plan.suite import PROFILES, VERSION, Combination, DelegateEntry, Suite, SuiteFile
 from harness.yamlfile import Document, display, load, parse, suggest
 from harness.yamlmodel import NAME, validate
@@ -144,8 +144,10 @@ def _suite(document: Document, name: str, catalogue: Catalogue, metrics: Collect
         if not able:
             raise document.error(("delegates",), f"no delegate is for model '{model.name}'; see the keys 'only'")
         runs_here = {delegate.name for delegate in able}
+        own = None if model.gates is None else own_rules(model, metrics)
         for delegate in able:
-            combinations.append(Combination(model, delegate, rules[delegate.name].among(runs_here, model.name)))
+            limits = rules[delegate.name].among(runs_here, model.name) if own is None else own
+            combinations.append(Combination(model, delegate, limits))
     policy = Policy(
         profile=file.profile,
         runs=_runs(document, file),
@@ -155,6 +157,7 @@ def _suite(document: Document, name: str, catalogue: Catalogue, metrics: Collect
         limits=Limits(file.limits.memory, file.limits.output_bytes, file.limits.deadline),
         speedup_over=over,
         retries=file.retries,
+        localise=Localise(file.localise.seconds, file.localise.cells),
         require_sha256=file.profile == "release" if file.require_sha256 is None else file.require_sha256,
     )
     return Suite(
@@ -169,6 +172,7 @@ def _suite(document: Document, name: str, catalogue: Catalogue, metrics: Collect
         gates=gates,
         coverage=file.coverage.per_model,
         devices=file.devices,
+        qualification=file.qualification,
         origins={key: document.where((key,)) for key in ("devices", "reference")},
     )
 

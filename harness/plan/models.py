@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from harness.errors import UsageError, nearest
 from harness.plan.catalogue import Catalogue, is_file, slug
-from harness.plan.cell import InputFile, InputPlan, ModelRef
+from harness.plan.cell import GateRule, InputFile, InputPlan, ModelRef
+from harness.plan.gating import DEFAULT_ORIGIN, NONFINITE, SPEEDUP
 from harness.plan.suite import FilesEntry, FilesValue, InputsEntry, ModelEntry, SuiteFile
 from harness.yamlfile import Document, Loc, display
 
@@ -31,17 +33,18 @@ def resolve_models(document: Document, file: SuiteFile, catalogue: Catalogue) ->
         if not paths:
             hint = not document.has_placeholder(place)
             raise document.error(place, catalogue.unknown(entry.model, document.shown(place), hint=hint))
-        if entry.name and len(paths) > 1:
-            message = f"a name is for one model, but {document.shown(place)} means {len(paths)} files"
+        if entry.name and "*" not in entry.name and len(paths) > 1:
+            message = f"a name without '*' is for one model, but {document.shown(place)} means {len(paths)} files"
             raise document.error((*loc, "name"), message)
         for path in paths:
-            name = entry.name or slug(path.stem)
+            name = (entry.name or "*").replace("*", slug(path.stem))
             model = ModelRef(
                 name=name,
                 path=str(path.resolve()),
                 task=entry.task,
                 signature=entry.signature,
                 inputs=inputs,
+                gates=entry.gates,
                 origin=document.where(loc),
             )
             if name in found and found[name].path != model.path:
@@ -54,6 +57,24 @@ def resolve_models(document: Document, file: SuiteFile, catalogue: Catalogue) ->
     return tuple(found.values())
 
 
+def own_rules(model: ModelRef, metrics: Collection[str] | None) -> tuple[GateRule, ...]:
+    """The limits of a model that states its own; non-finite outputs fail unless it says otherwise.
+
+    Raises:
+        UsageError: for an unknown metric, and for a speed-up, which is taken between delegates.
+    """
+    rules = {NONFINITE: GateRule(NONFINITE, 0.0, origin=DEFAULT_ORIGIN)}
+    for metric, limit in (model.gates or {}).items():
+        where = f"{model.origin}: gates.{metric} of '{model.name}'"
+        if metrics is not None and metric not in metrics:
+            hint = nearest(metric, metrics) or f"; known: {', '.join(sorted(metrics))}"
+            raise UsageError(f"{where}: unknown metric{hint}")
+        if metric == SPEEDUP:
+            raise UsageError(f"{where}: a speed-up is asked of a delegate; write it under the suite's 'gates:'")
+        rules[metric] = GateRule(metric, limit, origin=model.origin)
+    return tuple(rules.values())
+
+
 def _called(document: Document, place: Loc, path: str) -> str:
     """A file in a message; as the suite writes it if part of it comes from the environment."""
     return document.shown(place) if document.has_placeholder(place) else display(Path(path))
@@ -64,6 +85,7 @@ def _inputs(document: Document, layers: Sequence[tuple[InputsEntry, Loc]]) -> In
     origin = document.where(layers[-1][1])
     given = {key: (getattr(entry, key), loc) for entry, loc in layers for key in entry.model_fields_set}
     seed, _ = given.get("seed", (InputsEntry().seed, ()))
+    recipe, _ = given.get("values", (InputsEntry().values, ()))
     samples, samples_loc = given.get("samples", (InputsEntry().samples, ()))
     tensors, loc = given.get("files", ({}, ()))
     files = {tensor: _files(document, value, (*loc, "files", tensor)) for tensor, value in tensors.items()}
@@ -73,7 +95,7 @@ def _inputs(document: Document, layers: Sequence[tuple[InputsEntry, Loc]]) -> In
         if len(listed) != samples:
             message = f"{len(listed)} file(s) for {samples} sample(s) (see {document.where((*samples_loc, 'samples'))})"
             raise document.error((*loc, "files", tensor), f"{message}; give one file per sample")
-    return InputPlan(seed=seed, samples=samples, files=files, origin=origin)
+    return InputPlan(seed=seed, samples=samples, files=files, values=recipe, origin=origin)
 
 
 def _files(document: Document, value: FilesValue, loc: Loc) -> tuple[InputFile, ...]:

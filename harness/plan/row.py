@@ -141,7 +141,11 @@ class AccuracyRow(MetricsRow):
 
 
 class WaiverRow(TypedDict):
-    """A permission to fail. `status`: "used", "unused", "expired"; `cells` are those it waives (or would, expired)."""
+    """A permission to fail; model, device, delegate and gate are globs.
+
+    `status`: "used", "unused" (what it covers holds), "unmatched" (it covers nothing here) or "expired". `cells` are
+    those that it waives, or, expired, would waive.
+    """
 
     id: str
     owner: str
@@ -237,8 +241,18 @@ class RegressionRow(TypedDict):
     accuracy_ratio: float | None
 
 
+class HistoryRow(TypedDict):
+    """The cell in an earlier run."""
+
+    run: str
+    started: str
+    outcome: str
+    median_us: float | None
+    max_abs_of_range: float | None
+
+
 class CellRow(TypedDict):
-    """One cell of the matrix."""
+    """One cell. `hints`: why a wrong output may look as it does; `history`: in earlier runs, oldest first."""
 
     id: str
     role: str
@@ -261,6 +275,8 @@ class CellRow(TypedDict):
     compatibility: CompatibilityRow | None
     localisation: LocalisationRow | None
     diagnosis: NotRequired[DiagnosisRow | None]
+    hints: NotRequired[list[str]]
+    history: NotRequired[list[HistoryRow]]
     artifacts: list[str]
     validity: ValidityRow
     notes: list[str]
@@ -283,6 +299,7 @@ class DeviceRow(TypedDict):
     adapter: str | None
     adapter_software: bool | None
     facts: dict[str, Any]
+    labels: NotRequired[list[str]]
 
 
 class TensorRow(TypedDict):
@@ -302,7 +319,7 @@ class OpRow(TypedDict):
 
 
 class ModelRow(TypedDict):
-    """One model of the run."""
+    """One model of the run. `input_source`: "files", "noise" (seeded) or "mixed"."""
 
     name: str
     sha256: str
@@ -312,10 +329,11 @@ class ModelRow(TypedDict):
     outputs: list[TensorRow]
     ops: list[OpRow]
     compatibility: list[PredictionRow] | None
+    input_source: NotRequired[str]
 
 
 class RunRow(TypedDict):
-    """Provenance of the run. Times are ISO 8601, UTC."""
+    """Provenance of the run. Times are ISO 8601, UTC. `merged`: ids of the runs that it was put together from."""
 
     id: str
     started: str
@@ -325,14 +343,22 @@ class RunRow(TypedDict):
     git: str | None
     host: str
     profile: str
+    merged: NotRequired[list[str]]
 
 
 class SuiteRow(TypedDict):
-    """A suite of the run."""
+    """A suite of the run; `qualification` is its policy for releases, null without one.
+
+    `cells` is how many cells it has on each device, selected for this run or not.
+    """
 
     path: str | None
     sha256: str
     gates: dict[str, dict[str, float]]
+    name: NotRequired[str]
+    coverage: NotRequired[float]
+    cells: NotRequired[dict[str, int]]
+    qualification: NotRequired[dict[str, Any] | None]
 
 
 # Counts over all cells, helpers included; planned = sum of the outcomes; `waived` counts within `fail`.

@@ -22,8 +22,10 @@ from harness.plan.cell import (
     Policy,
     Runs,
     Task,
+    Values,
 )
-from harness.yamlmodel import Duration, Name, Number, Section, Size, Whole, schema
+from harness.plan.qualification import Qualification
+from harness.yamlmodel import Duration, Name, NamePattern, Number, Section, Size, Whole, schema
 
 VERSION = 1
 
@@ -67,6 +69,7 @@ class InputsEntry(Section):
 
     seed: Whole = Field(default=0, ge=0, lt=2**63, description="Of the generator for tensors without files.")
     samples: Whole = Field(default=3, ge=1, le=1000, description="Input sets that each cell is checked with.")
+    values: Values = Field(default="ordinary", description="Which floats the generator makes.")
     files: Mapping[str, FilesValue] = Field(
         default={},
         description="Tensor name (or position) -> .npy, image or raw file, or a list with one per sample.",
@@ -80,7 +83,12 @@ class ModelEntry(Section):
     task: Task = Field(default="other", description="What the outputs mean; 'other' compares numbers only.")
     signature: str | None = Field(default=None, description="The signature to run; default: the first one.")
     inputs: InputsEntry = Field(default=InputsEntry(), description="Instead of the suite's, key by key.")
-    name: Name | None = Field(default=None, description="Instead of the file's name.")
+    name: NamePattern | None = Field(
+        default=None, description="Instead of the file's name; a '*' in it stands for that."
+    )
+    gates: Mapping[str, Number] | None = Field(
+        default=None, description="Metric -> limit for this model, in place of all of the suite's gates."
+    )
 
 
 ModelValue = Annotated[
@@ -166,6 +174,13 @@ class LimitsEntry(Section):
     deadline: Duration = Field(default=300.0, description="Of one attempt, transfers included.")
 
 
+class LocaliseEntry(Section):
+    """What is done after the run about wrong answers: which operation makes them?"""
+
+    seconds: Duration = Field(default=60.0, description="For each cell, at most.")
+    cells: Whole = Field(default=4, ge=0, description="Failing cells, at most, those with the largest errors; 0: none.")
+
+
 class SpeedupAdvice(Section):
     """What speed-ups are taken over."""
 
@@ -206,6 +221,10 @@ class SuiteFile(Section):
     advice: Advice = Field(default=Advice(), description="What the report recommends.")
     coverage: Coverage = Field(default=Coverage(), description="How much must have been measured.")
     limits: LimitsEntry = Field(default=LimitsEntry(), description="Bounds that protect the machine.")
+    localise: LocaliseEntry = Field(default=LocaliseEntry(), description="Which operation makes an answer wrong.")
+    qualification: Qualification | None = Field(
+        default=None, description="What a run must be for a release to rest on it; see `harness qualify`."
+    )
     require_sha256: bool | None = Field(
         default=None, description="Whether devices.yaml must state the SHA-256 of runners; default: in profile release."
     )
@@ -237,6 +256,7 @@ class Suite:
         gates: glob of delegate names -> metric -> limit.
         coverage: share of each model's planned cells that must be measured, 0 to 1.
         devices: which devices of the lab it is for.
+        qualification: what a release asks of a run; None where no release rests on it.
         origins: "file:line" of the keys `devices` and `reference`, for messages.
     """
 
@@ -251,6 +271,7 @@ class Suite:
     gates: Mapping[str, Mapping[str, float]]
     coverage: float = 0.0
     devices: DeviceFilter = field(default_factory=DeviceFilter)
+    qualification: Qualification | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
 

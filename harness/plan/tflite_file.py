@@ -7,7 +7,6 @@ verifier of every byte: what is used here is bounds-checked, and the rest is the
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,16 +24,21 @@ from harness.plan.cell import (
     Quantization,
     TensorSpec,
 )
+from harness.plan.tflite_parts import (
+    DAMAGE,
+    Refused,
+    checked_count,
+    dtype_names,
+    open_root,
+    operator_codes,
+    read_bytes,
+    text,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from ai_edge_litert import schema_py_generated as tfl
-
-SCHEMA_VERSION = 3
-
-# What reading past the end, or reading one thing as another, raises.
-_DAMAGE = (struct.error, TypeError, IndexError, KeyError, ValueError, AttributeError, OverflowError, MemoryError)
 
 _VARIABLE_OPS = frozenset({"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 _WEIGHTED_OPS = frozenset(
@@ -56,14 +60,6 @@ _WEIGHTED_OPS = frozenset(
 )
 _WEIGHT_DTYPES = frozenset({"int8", "uint8", "int4", "uint4", "int2"})
 _INTEGER_DTYPES = frozenset({"int8", "uint8", "int16"})
-
-
-class _Refused(Exception):
-    """The file cannot be used, for a reason in words."""
-
-    def __init__(self, reason: str, error_class: ErrorClass = ErrorClass.MODEL) -> None:
-        super().__init__(reason)
-        self.error_class = error_class
 
 
 @dataclass(frozen=True)
@@ -92,63 +88,41 @@ def describe(ref: ModelRef) -> Model:
         suite asks for (ERROR, class config). Nothing is raised for any content of the file.
     """
     try:
-        data = _read(Path(ref.path))
-    except _Refused as refused:
+        data = read_bytes(Path(ref.path))
+    except Refused as refused:
         return Model(ref, problem=_problem(ref, refused))
     digest = hashlib.sha256(data).hexdigest()
     try:
         return _parse(ref, data, digest)
-    except _Refused as refused:
+    except Refused as refused:
         return Model(ref, sha256=digest, size=len(data), problem=_problem(ref, refused))
-    except _DAMAGE:
-        damage = _Refused("is damaged: its structure points outside the file or at something else")
+    except DAMAGE:
+        damage = Refused("is damaged: its structure points outside the file or at something else")
         return Model(ref, sha256=digest, size=len(data), problem=_problem(ref, damage))
 
 
-def _problem(ref: ModelRef, refused: _Refused) -> Problem:
+def _problem(ref: ModelRef, refused: Refused) -> Problem:
     where = f" (named in {ref.origin})" if ref.origin else ""
     kind = "model" if refused.error_class is ErrorClass.MODEL else "config"
     return Problem(Outcome.ERROR, f"{ref.path} {refused}{where}", refused.error_class, kind)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise _Refused("is not there") from None
-    except IsADirectoryError:
-        raise _Refused("is a folder, not a model file") from None
-    except PermissionError:
-        raise _Refused("cannot be read: permission denied") from None
-    except OSError as error:
-        raise _Refused(f"cannot be read: {error.strerror}") from None
-    if not data:
-        raise _Refused("is empty")
-    if data.startswith(b"version https://git-lfs."):
-        raise _Refused("is a Git LFS pointer, not the model itself: run `git lfs pull`")
-    if len(data) < 8:
-        raise _Refused(f"has only {len(data)} bytes: truncated, or not a TFLite file")
-    if data[4:8] != b"TFL3":
-        raise _Refused("is not a TFLite file: the identifier TFL3 is missing at byte 4")
-    return data
 
 
 def _parse(ref: ModelRef, data: bytes, digest: str) -> Model:
     # Imported here: it takes a third of a second, and a plan without models does not need it.
     from ai_edge_litert import schema_py_generated as schema
 
-    root = schema.Model.GetRootAs(data, 0)
-    if root.Version() != SCHEMA_VERSION:
-        raise _Refused(f"has schema version {root.Version()}; this runtime reads version {SCHEMA_VERSION}")
-    subgraphs = [root.Subgraphs(i) for i in range(_count(root.SubgraphsLength(), data))]
+    root = open_root(schema, data)
+    subgraphs = [root.Subgraphs(i) for i in range(checked_count(root.SubgraphsLength(), data))]
     if not subgraphs:
-        raise _Refused("has no subgraph: nothing to run")
+        raise Refused("has no subgraph: nothing to run")
     buffers = _check_buffers(root, data)
     graphs = _Graphs(schema, root, data, buffers)
     for subgraph in subgraphs:
         graphs.walk(subgraph)
 
-    signatures = [_signature(root.SignatureDefs(i), data) for i in range(_count(root.SignatureDefsLength(), data))]
+    signatures = [
+        _signature(root.SignatureDefs(i), data) for i in range(checked_count(root.SignatureDefsLength(), data))
+    ]
     chosen, notes = _choose(ref, signatures)
     number = chosen.subgraph if chosen else 0
     primary = subgraphs[number]
@@ -173,15 +147,8 @@ def _parse(ref: ModelRef, data: bytes, digest: str) -> Model:
     )
 
 
-def _count(length: int, data: bytes) -> int:
-    """The length of a vector, refused when the file could not hold so many 4-byte elements."""
-    if length > len(data) // 4:
-        raise _Refused("is damaged or truncated: a list in it is longer than the file")
-    return length
-
-
 def _check_buffers(root: tfl.Model, data: bytes) -> int:
-    count = _count(root.BuffersLength(), data)
+    count = checked_count(root.BuffersLength(), data)
     for i in range(count):
         buffer = root.Buffers(i)
         end = buffer.Offset() + buffer.Size() if buffer.Offset() > 1 else 0  # 0 and 1 mean "stored in place"
@@ -190,12 +157,8 @@ def _check_buffers(root: tfl.Model, data: bytes) -> int:
         except ValueError:
             end = len(data) + 1
         if end > len(data):
-            raise _Refused(f"is truncated: constant {i} of {count} lies beyond the end at {len(data)} bytes")
+            raise Refused(f"is truncated: constant {i} of {count} lies beyond the end at {len(data)} bytes")
     return count
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", errors="replace")
 
 
 class _Graphs:
@@ -204,15 +167,8 @@ class _Graphs:
     def __init__(self, schema: ModuleType, root: tfl.Model, data: bytes, buffers: int) -> None:
         self._data = data
         self._buffers = buffers
-        self._dtypes = {value: name.lower() for name, value in vars(schema.TensorType).items() if _is_code(value)}
-        names = {value: name for name, value in vars(schema.BuiltinOperator).items() if _is_code(value)}
-        self._codes: list[tuple[str, int]] = []
-        for i in range(_count(root.OperatorCodesLength(), data)):
-            code = root.OperatorCodes(i)
-            # Codes above 127 do not fit the older field, which then holds 127.
-            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            name = names.get(number, f"BUILTIN_{number}")
-            self._codes.append((_text(code.CustomCode()) or name if name == "CUSTOM" else name, code.Version()))
+        self._dtypes = dtype_names(schema)
+        self._codes = operator_codes(schema, root, data)
         self._counts: Counter[tuple[str, int]] = Counter()
         self.hybrid = False
         self.quantized = False
@@ -221,20 +177,20 @@ class _Graphs:
     def walk(self, subgraph: tfl.SubGraph) -> None:
         """Check one subgraph's indices and add its nodes to the counts."""
         dtypes = []
-        for i in range(_count(subgraph.TensorsLength(), self._data)):
+        for i in range(checked_count(subgraph.TensorsLength(), self._data)):
             tensor = subgraph.Tensors(i)
             dtypes.append(self._dtypes[tensor.Type()])
             if tensor.Buffer() >= max(self._buffers, 1):
-                raise _Refused(f"is damaged: tensor {i} refers to constant {tensor.Buffer()} of {self._buffers}")
+                raise Refused(f"is damaged: tensor {i} refers to constant {tensor.Buffer()} of {self._buffers}")
             self.stateful |= tensor.IsVariable()
-        for i in range(_count(subgraph.OperatorsLength(), self._data)):
+        for i in range(checked_count(subgraph.OperatorsLength(), self._data)):
             operator = subgraph.Operators(i)
-            name, version = self._codes[operator.OpcodeIndex()]
+            name, version, _ = self._codes[operator.OpcodeIndex()]
             self._counts[name, version] += 1
-            inputs = [operator.Inputs(j) for j in range(_count(operator.InputsLength(), self._data))]
-            outputs = [operator.Outputs(j) for j in range(_count(operator.OutputsLength(), self._data))]
+            inputs = [operator.Inputs(j) for j in range(checked_count(operator.InputsLength(), self._data))]
+            outputs = [operator.Outputs(j) for j in range(checked_count(operator.OutputsLength(), self._data))]
             if not all(-1 <= index < len(dtypes) for index in inputs + outputs):
-                raise _Refused(f"is damaged: node {i} ({name}) refers to a tensor that is not there")
+                raise Refused(f"is damaged: node {i} ({name}) refers to a tensor that is not there")
             self.stateful |= name in _VARIABLE_OPS
             self.quantized |= name in _WEIGHTED_OPS and bool(outputs) and dtypes[outputs[0]] in _INTEGER_DTYPES
             if name in _WEIGHTED_OPS and outputs and dtypes[outputs[0]] == "float32":
@@ -251,11 +207,11 @@ class _Graphs:
             length, at, names = subgraph.InputsLength(), subgraph.Inputs, signature.inputs if signature else {}
         else:
             length, at, names = subgraph.OutputsLength(), subgraph.Outputs, signature.outputs if signature else {}
-        indices = [at(position) for position in range(_count(length, self._data))]
+        indices = [at(position) for position in range(checked_count(length, self._data))]
         if not all(0 <= index < subgraph.TensorsLength() for index in indices):
-            raise _Refused(f"is damaged: an {side} refers to a tensor that is not there")
+            raise Refused(f"is damaged: an {side} refers to a tensor that is not there")
         if signature and set(names) != set(indices):
-            raise _Refused(
+            raise Refused(
                 f"has a signature '{signature.key}' whose {side}s are not those of its subgraph; LiteRT refuses that"
             )
         return tuple(
@@ -264,13 +220,13 @@ class _Graphs:
         )
 
     def _spec(self, position: int, tensor: tfl.Tensor, alias: str) -> TensorSpec:
-        shape = [tensor.Shape(i) for i in range(_count(tensor.ShapeLength(), self._data))]
-        known = [tensor.ShapeSignature(i) for i in range(_count(tensor.ShapeSignatureLength(), self._data))]
+        shape = [tensor.Shape(i) for i in range(checked_count(tensor.ShapeLength(), self._data))]
+        known = [tensor.ShapeSignature(i) for i in range(checked_count(tensor.ShapeSignatureLength(), self._data))]
         if len(known) == len(shape):
             shape = [size if stated >= 0 else -1 for size, stated in zip(shape, known, strict=True)]
         return TensorSpec(
             index=position,
-            name=alias or _text(tensor.Name()),
+            name=alias or text(tensor.Name()),
             dtype=self._dtypes[tensor.Type()],
             shape=tuple(max(size, 1) if size < 0 else size for size in shape),
             dynamic=any(size < 0 for size in shape),
@@ -278,10 +234,10 @@ class _Graphs:
         )
 
     def _quantization(self, stored: tfl.QuantizationParameters) -> Quantization | None:
-        count = _count(stored.ScaleLength(), self._data) if stored else 0
+        count = checked_count(stored.ScaleLength(), self._data) if stored else 0
         if not count:
             return None
-        zero_points = [stored.ZeroPoint(i) for i in range(_count(stored.ZeroPointLength(), self._data))]
+        zero_points = [stored.ZeroPoint(i) for i in range(checked_count(stored.ZeroPointLength(), self._data))]
         return Quantization(
             scales=tuple(float(stored.Scale(i)) for i in range(count)),
             zero_points=tuple(int(value) for value in zero_points or [0] * count),
@@ -289,18 +245,14 @@ class _Graphs:
         )
 
 
-def _is_code(value: object) -> bool:
-    return isinstance(value, int)
-
-
 def _signature(stored: tfl.SignatureDef, data: bytes) -> _Signature:
-    inputs = [stored.Inputs(i) for i in range(_count(stored.InputsLength(), data))]
-    outputs = [stored.Outputs(i) for i in range(_count(stored.OutputsLength(), data))]
+    inputs = [stored.Inputs(i) for i in range(checked_count(stored.InputsLength(), data))]
+    outputs = [stored.Outputs(i) for i in range(checked_count(stored.OutputsLength(), data))]
     return _Signature(
-        key=_text(stored.SignatureKey()),
+        key=text(stored.SignatureKey()),
         subgraph=stored.SubgraphIndex(),
-        inputs={entry.TensorIndex(): _text(entry.Name()) for entry in inputs},
-        outputs={entry.TensorIndex(): _text(entry.Name()) for entry in outputs},
+        inputs={entry.TensorIndex(): text(entry.Name()) for entry in inputs},
+        outputs={entry.TensorIndex(): text(entry.Name()) for entry in outputs},
     )
 
 
@@ -310,10 +262,10 @@ def _choose(ref: ModelRef, signatures: list[_Signature]) -> tuple[_Signature | N
     listed = ", ".join(keys)
     if ref.signature is not None:
         if not keys:
-            raise _Refused(f"has no signatures; remove `signature: {ref.signature}`", ErrorClass.CONFIG)
+            raise Refused(f"has no signatures; remove `signature: {ref.signature}`", ErrorClass.CONFIG)
         if ref.signature not in keys:
             hint = nearest(ref.signature, keys)
-            raise _Refused(f"has no signature '{ref.signature}'; it has: {listed}{hint}", ErrorClass.CONFIG)
+            raise Refused(f"has no signature '{ref.signature}'; it has: {listed}{hint}", ErrorClass.CONFIG)
         return signatures[keys.index(ref.signature)], ()
     if not signatures:
         return None, ()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.plan.cell import RoundResult
+from harness.plan.explained import LocalisationRow
 
 NAME = "cells.jsonl"
 
@@ -38,6 +39,10 @@ class Journal:
     def attempt(self, result: RoundResult) -> None:
         """One line for an attempt at a round. Raises JournalError."""
         self._append({"type": "attempt", **_fields(result)})
+
+    def localisation(self, cell: str, row: LocalisationRow) -> None:
+        """One line for what was found about a cell's wrong answer. Raises JournalError."""
+        self._append({"type": "localisation", "cell": cell, **row})
 
     def close(self) -> None:
         """Close the file."""

@@ -147,7 +147,7 @@ def _tensor(spec: TensorSpec, plan: InputPlan, files: dict[int, tuple[InputFile,
     """One tensor of one sample, from a file or from the generator."""
     if spec.index in files:
         return tensor_from_file(files[spec.index][sample], spec)
-    return noise.values(spec, plan.seed, sample)
+    return noise.values(spec, plan.seed, sample, plan.values)
 
 
 def _store(array: NDArray[Any]) -> Path:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.plan.cell import TensorSpec
+from harness.plan.cell import TensorSpec, Values
+from harness.reference.hurting import hurt
 
 INTEGER_RANGE = 10
 """Random integers are 0..9: small enough to be a valid index or token in nearly every model."""
@@ -36,7 +37,7 @@ _FADE = np.float32(0.7)  # amplitude of each octave relative to the coarser one
 _SHARED_LIGHT = 0.7  # of each channel comes from a pattern common to all, as in photographs
 
 
-def values(spec: TensorSpec, seed: int, sample: int) -> NDArray[Any]:
+def values(spec: TensorSpec, seed: int, sample: int, recipe: Values = "ordinary") -> NDArray[Any]:
     """Random values for one input tensor.
 
     Floats of a picture's shape ([N, H, W, 1 | 3 | 4], both sides at least 8) are smooth noise of several octaves
@@ -50,13 +51,15 @@ def values(spec: TensorSpec, seed: int, sample: int) -> NDArray[Any]:
         spec: the tensor: its index, dtype (one of `DTYPES`) and shape.
         seed: of the input plan.
         sample: which input set; every (seed, spec.index, sample) has its own stream, whatever the model.
+        recipe: of floats: what becomes of the ordinary ones, see `hurting.hurt`. Other types stay as they are.
 
     Returns:
         An array of `spec.shape` and dtype.
     """
     key = _mix(_mix(_mix(seed & _MASK) + spec.index) + sample)
     if spec.dtype in FLOATS:
-        return _noise(spec.shape, key).astype(spec.dtype)
+        ordinary: NDArray[Any] = _noise(spec.shape, key).astype(spec.dtype)
+        return ordinary if recipe == "ordinary" else hurt(ordinary, _words(_mix(key), 0, ordinary.size), recipe)
     if spec.dtype in {"int8", "uint8"}:
         levels = np.floor((_noise(spec.shape, key) + np.float32(1)) * np.float32(128))
         stored: NDArray[Any] = (np.clip(levels, 0, 255) + np.iinfo(spec.dtype).min).astype(spec.dtype)

@@ -80,17 +80,15 @@ def _digits(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-def align_decimal(text: str, places: int = 3, digit: str = " ", point: str = " ") -> str:
+def align_decimal(text: str, places: int = 3) -> str:
     """Pad a number on the right so that decimal points of a right-aligned column meet.
 
     Args:
         text: a number, or a sign for none.
         places: decimals that the column has room for.
-        digit: a space as wide as a digit.
-        point: a space as wide as a decimal point.
     """
     whole, dot, fraction = text.partition(".")
-    return whole + (dot or point) + fraction + digit * (places - len(fraction))
+    return whole + (dot or " ") + fraction + " " * (places - len(fraction))
 
 
 def format_seconds(seconds: float) -> str:

@@ -29,10 +29,10 @@ def entry_of(row: CellRow, delegates: Delegates) -> Mapping[str, Any]:
 
 
 def reason(row: CellRow) -> str:
-    """Why a cell is not PASS, on one line: for a FAIL what its gates say, else what was recorded."""
+    """Why a cell is not PASS, on one line: for a FAIL what its gates say and its outputs look like, else as recorded."""
     failed = [gate_text(gate) for gate in row["gates"] if gate["verdict"] in ("FAIL", "UNSET")]
     if row["outcome"] == "FAIL" and failed:
-        return "; ".join(failed)
+        return "; ".join([*failed, *map(figures.plain, row.get("hints", []))])
     return figures.plain(row["reason"] or "") or "; ".join(failed) or "no reason was recorded"
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from harness.measure.verdict import is_waived
 from harness.plan.row import CellRow, DeviceRow, Matrix
 from harness.report import figures, words
+from harness.report.culprits import culprits
 from harness.report.grid import Grid, make_grid
 
 STYLES = {
@@ -86,7 +87,8 @@ def render(matrix: Matrix, surface: Surface, folder: Path | None = None) -> str:
         for block in _blocks(grid, surface.width):
             lines += [*_block(block), Text()]
         lines += [*_legend(matrix), Text()]
-    lines += [*_not_passing(matrix, surface.width, folder), *_slower(matrix, surface.width), *_verdict(matrix)]
+    lines += [*_not_passing(matrix, surface.width, folder), *_culprits(matrix, surface.width, folder)]
+    lines += [*_slower(matrix, surface.width), *_verdict(matrix)]
     return emit(lines, surface) + (_where(folder, surface) if folder else "")
 
 
@@ -292,6 +294,22 @@ def _not_passing(matrix: Matrix, width: int, folder: Path | None) -> list[Text]:
         rest = sum(len(group.rows) for group in groups[_GROUPS:])
         lines.append(Text(f"{'':{_OUTCOME_WIDTH}} … and {rest} more: see the report"))
     return [*lines, Text()]
+
+
+def _culprits(matrix: Matrix, width: int, folder: Path | None) -> list[Text]:
+    """The operations that make answers wrong."""
+    found = culprits(matrix)
+    lines = [Text("Where wrong answers come from", style="bold")] if found else []
+    for culprit in found[:_GROUPS]:
+        text = Text().append(figures.plain(words.cell_names(culprit.rows, _NAMES_PER_GROUP)), "bold")
+        text.append(f"\n{figures.plain(culprit.words)}")
+        lines += _indented(Text("  "), text, width)
+        if culprit.bundle:
+            path = _nearest_path(folder / culprit.bundle) if folder else culprit.bundle
+            lines += _path_lines("bundle:", path, width)
+    if len(found) > _GROUPS:
+        lines.append(Text(f"  … and {len(found) - _GROUPS} more: see the report"))
+    return [*lines, Text()] if lines else []
 
 
 def _slower(matrix: Matrix, width: int) -> list[Text]:

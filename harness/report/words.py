@@ -132,7 +132,7 @@ def cautions(matrix: Matrix) -> list[str]:
     if run["profile"] == "quick":
         found.append("Profile quick: not for release.")
     for mark, places in _disqualified(matrix).items():
-        where = next(iter(places)) if len(places) == 1 else f"{len(places)} devices ({_listed(list(places))})"
+        where = next(iter(places)) if len(places) == 1 else f"{len(places)} devices ({listed(list(places))})"
         phrase = f"{{}} on {where} {{comes}} from {_article(mark)} {mark}: cannot qualify a release."
         found += _count(sum(places.values()), phrase)
     void = sum(row["validity"]["void"] for row in matrix["cells"])
@@ -231,7 +231,7 @@ def outcome_tally(outcomes: Iterable[str]) -> str:
 
 def cells(count: int) -> str:
     """A number of cells: "1 cell", "12 cells"."""
-    return f"{count} cell" if count == 1 else f"{count} cells"
+    return f"{count} cell" if count == 1 else f"{count:,} cells"
 
 
 _SINGULAR = {"does": "does", "is": "is", "was": "was", "its": "its", "fails": "fails", "comes": "comes"}
@@ -249,7 +249,8 @@ def _join(phrases: list[str]) -> str:
     return phrases[0] if len(phrases) == 1 else ", ".join(phrases[:-1]) + " and " + phrases[-1]
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first three names, and how many more there are."""
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from harness.paths import write_atomically
 from harness.plan.row import Matrix
-from harness.report import csvfile, html, markdown
+from harness.report import csvfile, html, markdown, openmetrics
 from harness.report import matrix as matrix_file
 
 LATEST = "latest"
@@ -24,6 +24,7 @@ _VIEWS: Mapping[str, Callable[[Matrix], bytes]] = MappingProxyType(
     {
         "matrix.csv": partial(_utf8, csvfile.render),
         "matrix.md": partial(_utf8, markdown.render),
+        "metrics.prom": partial(_utf8, openmetrics.render),
         "index.html": partial(_utf8, html.render),
     }
 )
@@ -50,7 +51,7 @@ def _words(error: Exception) -> str:
 
 
 def write_all(matrix: Matrix, folder: Path) -> list[Path]:
-    """Write `matrix.json`, `matrix.csv`, `matrix.md` and `index.html`, each whole or not at all.
+    """Write `matrix.json`, `matrix.csv`, `matrix.md`, `metrics.prom` and `index.html`, each whole or not at all.
 
     One that fails does not keep the others from being written. The folder is made if absent.
 

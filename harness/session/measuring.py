@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from harness.plan.cell import Cell
 from harness.plan.expand import add_partners
 from harness.plan.row import Matrix
 from harness.record.journal import JournalError
+from harness.report import github
 from harness.report.write import point_latest, write_all
 from harness.session import loop, provenance
 from harness.session.console import SessionConsole
@@ -43,6 +46,7 @@ class Measuring:
         self.matrix: Matrix | None = None
         self._lab = lab
         self._cells = with_helpers(selected, add_partners(selected, known))
+        self._known = known
         self._console = SessionConsole(lab.config, lab.clock)
 
     def run(
@@ -70,6 +74,16 @@ class Measuring:
         """The matrix, at the end of pytest's output."""
         if self.matrix is not None:
             self._console.summary(self.matrix, self.folder, reporter)
+            if github.active(os.environ):
+                self._tell_github(self.matrix, reporter)
+
+    def _tell_github(self, matrix: Matrix, reporter: pytest.TerminalReporter) -> None:
+        for line in github.workflow_commands(matrix):
+            reporter.write_line(line)
+        try:
+            github.write_summary(matrix, os.environ)
+        except OSError as error:
+            self._console.problem(f"the step's summary cannot be written: {error.strerror}")
 
     def _make_run(self) -> Run:
         lab = self._lab
@@ -89,6 +103,7 @@ class Measuring:
             clock=lab.clock,
             listener=self._console.listener,
             opener=lab.opener,
+            waivers=lab.waivers,
         )
 
     def _measure(
@@ -111,6 +126,7 @@ class Measuring:
         self._console.start(self._cells, run.machines)
         try:
             loop.run_items(session, waiting, others, run.finished, on_finished)
+            run.localise(everything=bool(self._lab.config.getoption("harness_localise")))
             reason = ""
         except (session.Failed, session.Interrupted) as stop:  # the latter is a KeyboardInterrupt
             reason = str(stop)
@@ -128,6 +144,7 @@ class Measuring:
         if self._lab.baseline is not None:
             baseline = {"run": self._lab.baseline.matrix["run"]["id"], "path": str(self._lab.baseline.path)}
         matrix = run.matrix(baseline)
+        self._count_suites(matrix)
         run.drop_passing_outputs()
         self._console.stop()
         self.over = True
@@ -139,3 +156,9 @@ class Measuring:
             point_latest(self._lab.reports, self.folder)
         except (OSError, ValueError) as error:
             self._console.problem(f"the report is not complete: {error}")
+
+    def _count_suites(self, matrix: Matrix) -> None:
+        """How many cells each suite has on each device, so that a reader sees what was deselected."""
+        counts = Counter((cell.suite, cell.device) for cell in self._known if cell.role == "cell")
+        for suite in matrix.get("suites") or [matrix["suite"]]:
+            suite["cells"] = {device: count for (name, device), count in counts.items() if name == suite.get("name")}

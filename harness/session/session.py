@@ -20,11 +20,15 @@ from harness.errors import UsageError
 from harness.lab.inventory import open_inventory
 from harness.measure.metrics import METRICS
 from harness.measure.verdict import exit_code
-from harness.plan.cell import Accelerator, Cell, Outcome
+from harness.plan.cell import Accelerator, Cell
 from harness.plan.load import load_suite, model_suite
-from harness.plan.row import Matrix
+from harness.plan.row import Matrix, WaiverRow
 from harness.plan.suite import Suite
+from harness.plan.waivers import FILE_NAME as WAIVERS
+from harness.plan.waivers import load_waivers
 from harness.session.collect import SUFFIXES, CellItem, SuiteFile
+from harness.session.properties import properties
+from harness.yamlfile import display
 
 if TYPE_CHECKING:
     from harness.engine.judge import CellResult
@@ -84,7 +88,8 @@ class LabSession:
         self.root = _project(config)
         self.reports = Path(config.getoption("harness_reports") or self.root / "reports")
         baseline = config.getoption("harness_baseline")
-        self.baseline = _load_baseline(Path(baseline)) if baseline else None
+        self.baseline = _load_baseline(baseline, self.reports) if baseline else None
+        self.waivers = self._load_waivers(config.getoption("harness_waivers"))
         self._choose_arguments()
 
     @property
@@ -162,6 +167,14 @@ class LabSession:
         if self.collection_errors:
             raise pytest.UsageError("\n".join(self.collection_errors))
 
+    def _load_waivers(self, named: str | None) -> list[WaiverRow]:
+        path = Path(named) if named else self.root / WAIVERS
+        if named is None and not path.is_file():
+            return []
+        waivers = load_waivers(path)
+        self.notes = [*self.notes, f"waivers: {len(waivers)} in {display(path)}"]
+        return waivers
+
     def _choose_arguments(self) -> None:
         config = self.config
         models = config.getoption("harness_model")
@@ -220,7 +233,7 @@ class LabSession:
         """Numbers as properties (JUnit XML, other plugins), and the measuring time as the item's duration."""
         result = self.results.get(cell.id) if (cell := wanted_cell(item)) is not None else None
         if result is not None and isinstance(item, CellItem) and not item.user_properties:
-            item.user_properties.extend(_properties(result))
+            item.user_properties.extend(properties(result.row))
         outcome = yield
         report: pytest.TestReport = outcome.get_result()  # type: ignore[attr-defined]
         if result is not None and isinstance(item, CellItem) and report.when == "call":
@@ -265,9 +278,10 @@ def _tell(text: str) -> None:
     sys.stderr.flush()
 
 
-def _load_baseline(path: Path) -> Baseline:
-    from harness.report import matrix
+def _load_baseline(name: str, reports: Path) -> Baseline:
+    from harness.report import baselines, matrix
 
+    path = baselines.find(name, reports)
     return Baseline(path, matrix.load(path))
 
 
@@ -289,18 +303,3 @@ def wanted_cell(item: pytest.Item) -> Cell | None:
     callspec = getattr(item, "callspec", None)
     value = callspec.params.get("cell") if callspec is not None else None
     return value if isinstance(value, Cell) else None
-
-
-def _properties(result: CellResult) -> list[tuple[str, object]]:
-    row = result.row
-    found: list[tuple[str, object]] = [("cell", row["id"]), ("outcome", row["outcome"])]
-    if row["latency"]:
-        latency = {"median_us": row["latency"]["median_us"], "p90_us": row["latency"]["p90_us"]}
-        found += [(name, value) for name, value in latency.items() if value is not None]
-    if row["accuracy"]:
-        first = row["accuracy"][0]
-        found += [("max_abs", first["max_abs"]), ("max_abs_of_range", first["max_abs_of_range"])]
-        found.append(("nonfinite", first["nonfinite"]))
-    if row["outcome"] == Outcome.UNSUPPORTED.value:
-        found.append(("reason", row["reason"]))
-    return found

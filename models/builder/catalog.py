@@ -8,12 +8,14 @@ from pathlib import Path
 
 from models.builder import blaze, detectors, mobilenets, ops
 from models.builder.graph import Graph
+from models.builder.op_suite import cases
 
 _OPS_FOLDER = "ops"
+_SUITE_FOLDER = "gpu_ops"
 
 
 def builders() -> dict[str, Callable[[], bytes]]:
-    """For each model, "deeplab" or "ops/add", the function that makes its file's content."""
+    """For each model, "deeplab", "ops/add" or "gpu_ops/add.odd", the function that makes its file's content."""
     made: dict[str, Callable[[], bytes]] = {
         "mobilenet_v1": mobilenets.mobilenet_v1,
         "posenet": mobilenets.posenet,
@@ -24,6 +26,8 @@ def builders() -> dict[str, Callable[[], bytes]]:
     }
     for name, graph in {**ops.GPU_OPS, **ops.ODD_OPS}.items():
         made[f"{_OPS_FOLDER}/{name}"] = partial(_pack, graph)
+    for name, content in cases.builders().items():
+        made[f"{_SUITE_FOLDER}/{name}"] = content
     return made
 
 

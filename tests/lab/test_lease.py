@@ -10,7 +10,7 @@ import pytest
 
 from harness.clock import SystemClock
 from harness.errors import UsageError
-from harness.lab.lease import DeviceBusyError, Lease, lease_keys, leases
+from harness.lab.lease import DeviceBusyError, Lease, Leases, lease_keys
 from harness.lab.spec import AndroidSpec, LocalSpec, SshSpec
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def test_a_released_device_is_free(tmp_path: Path) -> None:
 
 def test_devices_do_not_disturb_each_other(tmp_path: Path) -> None:
     with lease(tmp_path, "android-A1"), lease(tmp_path, "android-host:5555"), lease(tmp_path, "android-host/5555"):
-        assert len(list(tmp_path.iterdir())) == 3
+        assert len(list(tmp_path.glob("*.lock"))) == 3
 
 
 def test_a_killed_process_frees_its_device(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_killed_process_frees_its_device(tmp_path: Path) -> None:
 
 def test_a_holder_without_a_record_is_still_a_holder(tmp_path: Path) -> None:
     with lease(tmp_path):
-        (path,) = tmp_path.iterdir()
+        (path,) = tmp_path.glob("*.lock")
         path.write_text("{")
         with pytest.raises(DeviceBusyError, match="android-A1 is in use by another process"):
             lease(tmp_path).acquire()
@@ -87,10 +87,10 @@ def test_several_leases_are_held_together_or_not_at_all(tmp_path: Path) -> None:
     with (
         lease(tmp_path, "b"),
         pytest.raises(DeviceBusyError, match="b is in use"),
-        leases(["b", "a"], Noon(), "x", tmp_path),
+        Leases(["b", "a"], Noon(), "x", tmp_path),
     ):
         pytest.fail("held")
-    with leases(["machine-desk", "machine-desk", "a"], Noon(), "x", tmp_path), pytest.raises(DeviceBusyError):
+    with Leases(["machine-desk", "machine-desk", "a"], Noon(), "x", tmp_path), pytest.raises(DeviceBusyError):
         lease(tmp_path, "a").acquire()
     with lease(tmp_path, "a"):
         pass
@@ -101,7 +101,7 @@ def test_all_users_may_lock(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         with lease(folder):
-            (path,) = folder.iterdir()
+            (path,) = folder.glob("*.lock")
             assert path.stat().st_mode & 0o777 == 0o666
             assert folder.stat().st_mode & 0o7777 == 0o1777
     finally:
@@ -125,3 +125,28 @@ def test_what_has_to_be_held() -> None:
     assert lease_keys(AndroidSpec(name="a", kind="android", serial="A1"), "desk") == ("android-A1",)
     assert lease_keys(AndroidSpec(name="a", kind="android", any=("A1", "B2")), "desk") == ("android-A1", "android-B2")
     assert lease_keys(SshSpec(name="a", kind="ssh", address="pi@x"), "desk") == ("ssh-pi@x",)
+
+
+def test_who_waits_is_served_before_one_who_measures_on_and_on(tmp_path: Path) -> None:
+    busy, waiting = lease(tmp_path), lease(tmp_path)
+    busy.acquire()
+    with pytest.raises(DeviceBusyError):
+        waiting.acquire(waiting=True)
+    busy.release()
+    with pytest.raises(DeviceBusyError):
+        busy.acquire()  # at once, and yet behind
+    waiting.acquire()
+    waiting.release()
+    busy.acquire()
+    busy.release()
+
+
+def test_who_gives_up_waiting_is_in_nobodys_way(tmp_path: Path) -> None:
+    busy, waiting = lease(tmp_path), lease(tmp_path)
+    busy.acquire()
+    with pytest.raises(DeviceBusyError):
+        waiting.acquire(waiting=True)
+    waiting.release()
+    busy.release()
+    busy.acquire()
+    busy.release()

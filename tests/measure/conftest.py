@@ -45,6 +45,11 @@ def make_accuracy(reference_row: ReferenceRow) -> Callable[..., AccuracyRow]:
             "max_rel": 1e-2,
             "cosine": 0.9999,
             "psnr_db": 74.0,
+            "p99_rel": 5e-3,
+            "max_ulp": 9000.0,
+            "max_steps": 2.0,
+            "snr_db": 70.0,
+            "kl": 1e-6,
             "top1_agreement": None,
         }
         row.update(figures)  # type: ignore[typeddict-item]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from harness.plan.cell import Quantization, Task, TensorSpec
 from harness.plan.row import AccuracyRow, ReferenceRow
 
 NAN, INF = float("nan"), float("inf")
-FIGURES = ("max_abs", "max_abs_of_range", "mean_abs", "rmse", "max_rel", "cosine", "psnr_db")
+FIGURES = ("max_abs", "max_abs_of_range", "mean_abs", "rmse", "max_rel", "p99_rel", "cosine", "psnr_db", "snr_db")
 
 
 def f32(*values: float) -> np.ndarray[Any, Any]:
@@ -56,7 +58,10 @@ def test_hand_computed_figures() -> None:
     assert row["max_rel"] == 0.25
     assert row["cosine"] == pytest.approx(18.0 / (math.sqrt(16.25) * math.sqrt(21.0)))
     assert row["psnr_db"] == pytest.approx(20 * math.log10(4.0 / math.sqrt(1.25 / 4)))
-    assert row["top1_agreement"] is None
+    assert row["p99_rel"] == 0.25
+    assert row["snr_db"] == pytest.approx(10 * math.log10(21.0 / 1.25))
+    assert row["max_ulp"] == 1 << 22, "from 3 to 4"
+    assert (row["max_steps"], row["kl"], row["top1_agreement"]) == (None, None, None)
     assert row["samples"] == 1
     assert row["worst"] == {"sample": 0, "output": 0}
     assert "task" not in row
@@ -64,6 +69,12 @@ def test_hand_computed_figures() -> None:
     output = row["outputs"][0]
     assert (output["index"], output["name"], output["dtype"], output["shape"]) == (0, "out0", "float32", [4])
     assert {name: output[name] for name in FIGURES} == {name: row[name] for name in FIGURES}  # type: ignore[literal-required]
+
+
+def number_of(value: Any) -> int:
+    """The place of a float among all floats of its type; both zeros are number 0."""
+    bits = int(np.abs(value).view(f"u{value.itemsize}"))
+    return -bits if value < 0 else bits
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -86,20 +97,30 @@ def test_agrees_with_the_formulas_written_out(seed: int, dtype: str) -> None:
         "max_rel": (d / np.maximum(np.abs(b), 1e-3 * span)).max(),
         "cosine": (a @ b) / (np.linalg.norm(a) * np.linalg.norm(b)),
         "psnr_db": 10 * np.log10(span**2 / (d**2).mean()),
+        "p99_rel": np.quantile(d / np.maximum(np.abs(b), 1e-3 * span), 0.99, method="inverted_cdf"),
+        "snr_db": 10 * np.log10((b**2).sum() / (d**2).sum()),
     }
+    if x.dtype.kind in "iu":
+        expected["max_steps"] = d.max()
+        assert row["max_ulp"] is None
+    else:
+        gaps = [number_of(one) - number_of(other) for one, other in zip(x, y, strict=True)]
+        expected["max_ulp"] = max(abs(gap) for gap in gaps)
+        assert row["max_steps"] is None
     assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-12)  # type: ignore[literal-required]
 
 
 def test_identical_outputs() -> None:
     y = np.random.default_rng(1).standard_normal(1000).astype(np.float32)
     row = one(y, y)
-    assert [row[name] for name in FIGURES] == [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None]  # type: ignore[literal-required]
+    assert [row[name] for name in FIGURES] == [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None, None]  # type: ignore[literal-required]
+    assert row["max_ulp"] == 0.0
     assert row["worst"] is None
 
 
 def test_negative_zero_equals_zero() -> None:
     row = one([0.0, -0.0, 1.0], [-0.0, 0.0, 1.0])
-    assert (row["nonfinite"], row["max_abs"], row["max_rel"]) == (0, 0.0, 0.0)
+    assert (row["nonfinite"], row["max_abs"], row["max_rel"], row["max_ulp"]) == (0, 0.0, 0.0, 0.0)
 
 
 def test_non_finite_values_of_the_same_kind_are_equal() -> None:
@@ -140,6 +161,44 @@ def test_non_finite_elements_are_found_in_every_step() -> None:
     assert (row["nonfinite"], row["max_abs"]) == (5, 0.0)
 
 
+def test_non_finite_elements_are_counted_on_each_side_with_positions() -> None:
+    y = np.linspace(0, 1, 20_000, dtype=np.float32)
+    x = y.copy()
+    x[[5, 9000, 9001]], y[[9000, 12_000]] = NAN, NAN
+    x[12_000], x[13_000], y[14_000] = INF, -INF, INF
+    spec = TensorSpec(0, "", "float32", y.shape)
+    row = compare([[y], [x]], [[y], [y]], [spec], "other", REFERENCE)
+    assert row["outputs"][0]["nonfinite_values"] == {
+        "nan_measured": 3 + 2,
+        "nan_reference": 2 + 2,
+        "inf_measured": 2 + 1,
+        "inf_reference": 1 + 1,
+        "positions": [[1, 5], [1, 9001], [1, 12_000], [1, 13_000], [1, 14_000]],
+    }
+    assert row["nonfinite"] == 5
+    assert "nonfinite_values" not in one([1.0], [1.0])["outputs"][0]
+
+
+def test_only_the_first_positions_are_kept() -> None:
+    y = np.zeros(30_000, np.float32)
+    row = compare([[y + NAN], [y + NAN]], [[y], [y]], [spec_of(y)], "other", REFERENCE)
+    found = row["outputs"][0].get("nonfinite_values")
+    assert found is not None
+    assert (found["nan_measured"], found["positions"]) == (60_000, [[0, place] for place in range(8)])
+
+
+def test_each_sample_has_its_own_figures_and_range() -> None:
+    spec = TensorSpec(0, "", "float32", (2,))
+    row = compare([[f32(0, 1.5)], [f32(0, 102)]], [[f32(0, 1)], [f32(0, 100)]], [spec], "other", REFERENCE)
+    output = row["outputs"][0]
+    assert (output["max_abs"], output["max_abs_of_range"], output["range"]) == pytest.approx((2.0, 0.02, 100.0))
+    first, second = output["per_sample"]
+    assert (first["max_abs"], first["max_abs_of_range"], first["range"]) == pytest.approx((0.5, 0.5, 1.0))
+    assert (second["max_abs"], second["max_abs_of_range"], second["range"]) == pytest.approx((2.0, 0.02, 100.0))
+    assert first["psnr_db"] == one([0, 1.5], [0, 1])["psnr_db"]
+    assert "per_sample" not in one([1.0], [1.0])["outputs"][0], "it would say the same again"
+
+
 def test_range_is_taken_over_all_samples_together() -> None:
     spec = TensorSpec(0, "", "float32", (2,))
     reference = [[f32(0, 0)], [f32(10, 10)]]  # each one constant
@@ -172,6 +231,14 @@ def test_integers_are_compared_in_steps() -> None:
     row = one([-128, 127, 0], [127, -128, 3], np.int8, quantization=Quantization((0.5,), (0,)))
     assert (row["max_abs"], row["range"], row["nonfinite"]) == (255.0, 255.0, 0)
     assert one([0, 255], [255, 0], np.uint8)["max_abs"] == 255.0
+
+
+def test_quantised_values_are_counted_from_their_zero_point() -> None:
+    plain = one([1, 2, 50], [1, 3, 52], np.uint8)
+    shifted = one([129, 130, 178], [129, 131, 180], np.uint8, quantization=Quantization((0.5,), (128,)))
+    names = (*FIGURES, "max_steps", "range")
+    assert {name: shifted[name] for name in names} == {name: plain[name] for name in names}  # type: ignore[literal-required]
+    assert (shifted["max_steps"], shifted["max_ulp"]) == (2.0, None)
 
 
 def test_64_bit_integers_do_not_lose_small_differences() -> None:
@@ -207,6 +274,44 @@ def test_bfloat16_as_raw_words_and_as_an_extension_type() -> None:
 def test_complex_numbers_are_pairs() -> None:
     row = one([1 + 2j, 3 + 4j], [1 + 2j, 3 + 6j], np.complex64)
     assert (row["max_abs"], row["range"]) == (2.0, 5.0)
+
+
+def test_four_bit_integers_are_steps() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    y, x = (np.array(values, np.int8).astype(ml_dtypes.int4) for values in ([-8, 7, 0], [-7, 7, 3]))
+    row = compare([[x]], [[y]], [spec_of(y)], "other", REFERENCE)
+    assert (row["max_steps"], row["max_ulp"], row["range"]) == (3.0, None, 15.0)
+
+
+def test_every_type_says_what_its_error_is_counted_in() -> None:
+    """Exactly the types that an output may have; text is refused, see below."""
+    ulps = ("float16", "float32", "float64", "complex64", "complex128", "bfloat16")
+    steps = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "int4", "uint4")
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    for name in (*ulps, *steps, "bool"):
+        dtype = getattr(ml_dtypes, name) if name in ("bfloat16", "int4", "uint4") else np.dtype(name)
+        y, x = np.array([0, 1, 1, 1]).astype(dtype), np.array([0, 1, 1, 0]).astype(dtype)
+        row = compare([[x]], [[y]], [TensorSpec(0, "", name, (4,))], "other", REFERENCE)
+        assert (row["max_abs"], row["range"]) == (1.0, 1.0), name
+        assert (row["max_ulp"] is not None, row["max_steps"] is not None) == (name in ulps, name in steps), name
+
+
+def test_mapped_files_are_compared_in_little_memory(tmp_path: Path) -> None:
+    shape = (1, 256, 256, 64)  # 16 MB
+    rng = np.random.default_rng(0)
+    for name in ("x", "y"):
+        rng.random(shape, np.float32).tofile(tmp_path / name)
+    x, y = (np.memmap(tmp_path / name, np.float32, "r", shape=shape) for name in ("x", "y"))
+    spec = TensorSpec(0, "", "float32", shape)
+    compare([[x[:, :8]]], [[y[:, :8]]], [spec], "segment", REFERENCE)  # what is imported or cached once
+    tracemalloc.start()
+    try:
+        row = compare([[x]], [[y]], [spec], "segment", REFERENCE)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert row["max_abs"] == float(np.max(np.abs(x.astype(np.float64) - y)))
+    assert peak <= y.nbytes / 4
 
 
 def test_huge_float64_values_stay_json() -> None:

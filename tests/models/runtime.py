@@ -17,6 +17,8 @@ Array = NDArray[Any]
 
 MODELS = Path(__file__).parents[2] / "models"
 STAND_INS = ("mobilenet_v1", "posenet", "deeplab", "mobilenet_ssd", "face_contour", "video_segmentation")
+SUITE = "gpu_ops/"
+"""What names of the op suite's models begin with; there are hundreds, which have tests of their own."""
 SQUARE = 16
 """Side in pixels of the squares that random pictures are made of."""
 

@@ -86,6 +86,24 @@ def test_the_whole_contract(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert found.gates["gpu-*"] == {"max_abs_of_range": 0.02, "speedup": 1.5}
 
 
+def test_a_model_may_have_values_gates_and_a_name_of_its_own(folder: Path) -> None:
+    found = suite(
+        folder,
+        "version: 1\nmodels:\n  - mobilenet_*\n"
+        "  - {model: mobilenet_*, name: '*.large', inputs: {values: large}, gates: {max_abs_of_range: 3}}\n"
+        "delegates: {cpu: {}}\ngates: {cpu: {psnr_db: 20}}\n",
+    )
+    assert [(model.name, model.inputs.values) for model in found.models] == [
+        ("mobilenet_v1", "ordinary"),
+        ("mobilenet_v2", "ordinary"),
+        ("mobilenet_v1.large", "large"),
+        ("mobilenet_v2.large", "large"),
+    ]
+    limits = {one.model.name: {rule.metric: rule.limit for rule in one.gates} for one in found.combinations}
+    assert limits["mobilenet_v1"] == {"nonfinite": 0, "psnr_db": 20}
+    assert limits["mobilenet_v1.large"] == {"nonfinite": 0, "max_abs_of_range": 3}
+
+
 def test_later_gates_win_metric_by_metric(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     found = suite(folder, EXAMPLE)

@@ -98,7 +98,7 @@ def message(folder: Path, text: str) -> str:
         ("limits: {memory: true}", "s.yaml:4: limits.memory: expected a size such as 256MiB or 4GiB"),
         (
             "limits: {deadline: ${HARNESS_WORD}}",
-            "s.yaml:4: limits.deadline: expected a duration such as 90s, 5min or 1h, or a number of seconds, "
+            "s.yaml:4: limits.deadline: expected a duration such as 90s, 5min, 1h or 7d, or a number of seconds, "
             "got '${HARNESS_WORD}'",
         ),
         ("retries: 11", "s.yaml:4: retries: expected a number of at most 10, got 11"),
@@ -172,7 +172,24 @@ def test_a_bad_delegate(folder: Path, entry: str, expected: str) -> None:
             "s.yaml:2: models[0].task: expected one of classify, segment, detect, keypoints, other, got 'detection'; "
             "did you mean 'detect'?",
         ),
-        ("[{model: '*', name: x}]", "s.yaml:2: models[0].name: a name is for one model, but '*' means 2 files"),
+        (
+            "[{model: '*', name: x}]",
+            "s.yaml:2: models[0].name: a name without '*' is for one model, but '*' means 2 files",
+        ),
+        (
+            "[{model: blazeface, gates: {psnr: 1}}]",
+            "s.yaml:2: gates.psnr of 'blazeface': unknown metric; did you mean 'psnr_db'?",
+        ),
+        (
+            "[{model: blazeface, gates: {speedup: 2}}]",
+            "s.yaml:2: gates.speedup of 'blazeface': a speed-up is asked of a delegate; "
+            "write it under the suite's 'gates:'",
+        ),
+        (
+            "[{model: blazeface, inputs: {values: big}}]",
+            "s.yaml:2: models[0].inputs.values: expected one of ordinary, positive, negative, large, tiny, "
+            "negative_zero, denormal, nonfinite, got 'big'",
+        ),
         (
             "\n  - blazeface\n  - {model: mobilenet_v1, name: blazeface}",
             "s.yaml:4: models[1]: two models called 'blazeface': models/blazeface.tflite and "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from harness.plan.cell import TensorSpec
+from harness.plan.cell import TensorSpec, Values
 from harness.reference import noise
 
 
@@ -105,3 +105,58 @@ def test_16_bit_tensors_take_a_quarter_of_full_scale() -> None:
 def test_integers_are_small_and_booleans_fair() -> None:
     assert set(values("int64", 500).tolist()) == set(range(10))
     assert 0.4 < values("bool", 1000).mean() < 0.6
+
+
+def hurting(recipe: Values, dtype: str = "float32", shape: tuple[int, ...] = (1, 6, 8, 8)) -> NDArray[Any]:
+    return noise.values(TensorSpec(0, "x", dtype, shape), 0, 0, recipe)
+
+
+@pytest.mark.parametrize("dtype", sorted(noise.FLOATS))
+def test_recipes_make_what_they_say(dtype: str) -> None:
+    information = np.finfo(dtype)
+    positive, negative = hurting("positive", dtype), hurting("negative", dtype)
+    assert positive.min() >= 0.0625
+    assert positive.max() <= 1.0625
+    assert np.array_equal(negative, -positive)
+    large, tiny = np.abs(hurting("large", dtype)), np.abs(hurting("tiny", dtype))
+    assert (large.min(), large.max()) >= (2.0**7, 2.0**14)
+    assert large.max() < 2.0**15
+    assert tiny.min() >= 2.0**-20
+    assert tiny.max() < 2.0**-9
+    zeros = hurting("negative_zero", dtype)
+    assert 0.1 < np.mean((zeros == 0) & np.signbit(zeros)) < 0.4
+    assert 0.1 < np.mean((zeros == 0) & ~np.signbit(zeros)) < 0.4
+    denormal = np.abs(hurting("denormal", dtype))
+    small = (denormal > 0) & (denormal < information.smallest_normal)
+    assert 0.3 < np.mean(small) < 0.7
+    assert np.isfinite(hurting("ordinary", dtype)).all()
+
+
+def test_nonfinite_values_are_few_and_of_every_kind() -> None:
+    values = hurting("nonfinite")
+    for found in (np.isnan(values), values == np.inf, values == -np.inf):
+        assert 1 <= np.count_nonzero(found) < 0.1 * values.size
+    row = hurting("nonfinite", shape=(1, 3))
+    assert sorted(map(str, row[0])) == ["-inf", "inf", "nan"]
+    assert np.isnan(hurting("nonfinite", shape=(1, 1, 1, 1))).all()
+    assert hurting("nonfinite", shape=(0, 3)).size == 0
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int8", "bool"])
+def test_recipes_leave_other_types_alone(dtype: str) -> None:
+    assert np.array_equal(hurting("nonfinite", dtype), hurting("ordinary", dtype))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "digest"),
+    [
+        ("positive", "fa616e98606f5680"),
+        ("large", "128796c6b3bbe7b2"),
+        ("tiny", "33beb338dbd24e42"),
+        ("negative_zero", "e5fa6f9037dea042"),
+        ("denormal", "e1ee384621261512"),
+        ("nonfinite", "2e062e0b10008eec"),
+    ],
+)
+def test_recipes_never_change(recipe: Values, digest: str) -> None:
+    assert hashlib.sha256(hurting(recipe).tobytes()).hexdigest()[:16] == digest

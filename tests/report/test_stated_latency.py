@@ -11,7 +11,7 @@ import pytest
 from harness.engine.rows import latency_row
 from harness.plan.cell import Measurement, RoundResult
 from harness.plan.row import LatencyRow, LatencySummaryRow, Matrix
-from harness.report import csvfile, html, markdown, plot
+from harness.report import csvfile, markdown
 from tests.report import sample
 
 SUMMARY: LatencySummaryRow = {
@@ -43,18 +43,6 @@ def test_the_row_keeps_what_the_runner_states(stated: LatencyRow) -> None:
     assert [entry["summary"]["p95_us"] for entry in stated["rounds"]] == [1200.0, 1200.0]
     assert [entry["samples_us"] for entry in stated["rounds"]] == [[], []]
     assert json.loads(json.dumps(stated))["p90_us"] is None
-
-
-def test_a_caption_stands_for_the_plot(stated: LatencyRow) -> None:
-    assert str(plot.latency_plot(stated)) == ""
-    one = "50 timed runs, 90 % of them from 910 µs to 1.20 ms"
-    assert plot.plot_caption(stated) == f"the runner keeps no single runs, it states: {one}; {one}"
-
-
-def test_html(matrix: Matrix) -> None:
-    page = html.render(matrix)
-    assert "the runner keeps no single runs" in page
-    assert "benchmark_model" in page
 
 
 def test_csv_leaves_the_90th_percentile_empty(matrix: Matrix) -> None:

@@ -11,7 +11,7 @@ from harness.clock import Clock
 from harness.devices.base import DeviceError, Job
 from harness.devices.local import machine_name
 from harness.errors import UsageError
-from harness.lab.lease import DeviceBusyError, lease_keys, leases
+from harness.lab.lease import DeviceBusyError, Leases, lease_keys
 from harness.lab.spec import OWN_RUNNER, IosSpec
 from harness.plan.cell import ErrorClass
 
@@ -48,13 +48,18 @@ class OwnTurns:
     @contextmanager
     def command(self) -> Iterator[None]:
         """Hold the phone against other runs; wait for one that has it, for as long as its command runs."""
-        keys = lease_keys(self._spec, machine_name())
+        held = Leases(lease_keys(self._spec, machine_name()), self._clock, "pytest --devices")
+        try:
+            self._wait_for(held)
+            yield
+        finally:
+            held.release()
+
+    def _wait_for(self, held: Leases) -> None:
         began, told = self._clock.monotonic(), False
         while True:
-            held = leases(keys, self._clock, "pytest --devices")
             try:
-                held.__enter__()
-                break
+                return held.acquire(waiting=True)
             except DeviceBusyError as busy:
                 if not told and self._clock.monotonic() - began > _TOLD_AFTER:
                     told = True
@@ -63,7 +68,3 @@ class OwnTurns:
                 raise DeviceError(str(error), device=self._spec.name, error_class=ErrorClass.CONFIG) from error
             if self._clock.wait(self._cancelled, _POLL):
                 raise DeviceError(f"{self._spec.name}: cancelled", device=self._spec.name)
-        try:
-            yield
-        finally:
-            held.__exit__(None, None, None)

@@ -12,7 +12,7 @@ from emulated.ios.apps import OWN_BUNDLE, UPSTREAM_BUNDLE
 from harness.devices.base import DeviceError, Job
 from harness.devices.ios.errors import AppMissingError, DeveloperModeOffError, NoDeveloperImageError, NoFileSharingError
 from harness.errors import UsageError
-from harness.lab.lease import lease_keys, leases
+from harness.lab.lease import Leases, lease_keys
 from harness.lab.spec import IOS_TARGET
 from harness.plan.cell import ErrorClass
 from tests.devices.android.conftest import until
@@ -235,7 +235,7 @@ def test_a_locked_phone_is_waited_for(plug: Plug) -> None:
 
 def test_connecting_does_not_disturb_the_job_of_another_run(bench: Bench, plug: Plug) -> None:
     spec = bench.device._spec
-    with leases(lease_keys(spec, "here"), CLOCK, "a test"):
+    with Leases(lease_keys(spec, "here"), CLOCK, "a test"):
         connecting = threading.Thread(target=bench.connect)
         before = len(bench.phone.processes.history)
         connecting.start()

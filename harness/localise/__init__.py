@@ -1,0 +1,1 @@
+"""Where a wrong output comes from: a model is cut open, and both sides run the pieces."""

@@ -1,0 +1,153 @@
+"""The evidence bundle: everything that a qualification rests on, in one zip with a manifest of hashes.
+
+`MANIFEST.sha256` has a line per file as `sha256sum --check` reads it. Equal content makes equal bundles: entries are
+sorted, and carry no time.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.paths import sha256_file
+from harness.plan.row import CellRow
+from harness.record import journal
+from harness.release import document
+from harness.release.decide import Decision
+from harness.report import matrix as matrix_file
+
+BUNDLE = "evidence.zip"
+MANIFEST = "MANIFEST.sha256"
+RECORD = "qualification.json"
+BASELINE = "baseline/matrix.json"
+_COLUMNS = (
+    "cell",
+    "outcome",
+    "started",
+    "model_sha256",
+    "runner",
+    "runner_sha256",
+    "runtime",
+    "runtime_sha256",
+    "command",
+)
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def write(decision: Decision, run: Path, out: Path) -> list[Path]:
+    """Write `qualification.md`, `.html` and `.json`, and the evidence bundle with its hash beside it.
+
+    Args:
+        decision: what was decided.
+        run: the run's folder; what is missing in it is missing in the bundle, except `matrix.json` itself.
+        out: where to; made if absent.
+
+    Returns:
+        The files, the document first.
+
+    Raises:
+        OSError: something cannot be read or written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    kept = dict(_files(run, out))
+    hashes = {name: sha256_file(kept[name]) for name in (matrix_file.FILE_NAME, journal.NAME) if name in kept}
+    made = document.compose(decision, hashes)
+    texts = {
+        "qualification.md": document.markdown(made),
+        "qualification.html": document.html(made),
+        RECORD: json.dumps(decision.record(), indent=1, ensure_ascii=False) + "\n",
+    }
+    written = []
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+        written.append(out / name)
+    extra = {name: text.encode() for name, text in texts.items()}
+    extra["rows.csv"] = _rows(decision).encode()
+    extra |= _policy_file(decision)
+    if decision.baseline is not None:
+        extra[BASELINE] = matrix_file.encode(decision.baseline)
+    bundle = out / BUNDLE
+    _zip(bundle, kept, extra)
+    digest = out / f"{BUNDLE}.sha256"
+    digest.write_text(f"{sha256_file(bundle)}  {BUNDLE}\n", encoding="utf-8")
+    return [*written, bundle, digest]
+
+
+def _files(run: Path, out: Path) -> Iterator[tuple[str, Path]]:
+    """Everything in the run's folder, except what a qualification leaves there; links lead elsewhere, and stay out."""
+    made = {"qualification.md", "qualification.html", RECORD, BUNDLE, f"{BUNDLE}.sha256"}
+    for path in sorted(run.rglob("*")):
+        name = path.relative_to(run).as_posix()
+        if path.is_symlink() or not path.is_file() or (out == run and name in made):
+            continue
+        yield name, path
+
+
+def _policy_file(decision: Decision) -> dict[str, bytes]:
+    """The file of the policy, if it still is what was read."""
+    try:
+        data = Path(decision.policy.origin).read_bytes()
+    except OSError:
+        return {}
+    same = hashlib.sha256(data).hexdigest() == decision.policy.sha256
+    return {f"policy/{Path(decision.policy.origin).name}": data} if same else {}
+
+
+def _rows(decision: Decision) -> str:
+    models = {model["name"]: model["sha256"] for model in decision.matrix["models"]}
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in decision.matrix["cells"]:
+        writer.writerow([_harmless(value) for value in _row(row, models.get(row["model"], ""))])
+    return stream.getvalue()
+
+
+def _row(row: CellRow, model: str) -> tuple[str | None, ...]:
+    runner, runtime = row["runner"], row["runtime"]
+    started = max((attempt["started"] for attempt in row["attempts"]), default=None)
+    return (
+        row["id"],
+        row["outcome"],
+        started,
+        model,
+        runner["name"] if runner else None,
+        runner["sha256"] if runner else None,
+        runtime["version"] if runtime else None,
+        runtime["sha256"] if runtime else None,
+        runner["command"] if runner else None,
+    )
+
+
+def _harmless(value: str | None) -> str | None:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{value}" if value and value[0] in "=+-@\t\r" else value
+
+
+def _zip(path: Path, kept: dict[str, Path], extra: dict[str, bytes]) -> None:
+    manifest: dict[str, str] = {}
+    temporary = path.with_name(f".{path.name}")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted({*kept, *extra}):
+                data = extra[name] if name in extra else kept[name].read_bytes()
+                manifest[name] = hashlib.sha256(data).hexdigest()
+                archive.writestr(_entry(name), data)
+            lines = "".join(f"{digest}  {name}\n" for name, digest in manifest.items())
+            archive.writestr(_entry(MANIFEST), lines.encode())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _NO_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    return entry

@@ -1,0 +1,269 @@
+"""Partial runs put together: shards, hosts, re-runs.
+
+Which attempt wins, where several runs have the same cell: one that was measured (PASS, MARGINAL, FAIL) beats one that
+was not; of two of a kind the newer one wins, by the start of its newest attempt. Nothing is hidden by it: the row's
+notes say what the other runs found, and a cell that failed and passes now is named among the run's cautions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness.errors import UsageError
+from harness.measure import verdict, waiving
+from harness.plan.cell import Outcome
+from harness.plan.row import CellRow, DeviceRow, Matrix, ModelRow, SuiteRow, WaiverRow
+from harness.record import journal
+from harness.report import matrix as matrix_file
+
+_MEASURED = verdict.GOOD | {Outcome.FAIL.value}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the runs."""
+
+    folder: Path
+    matrix: Matrix
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.matrix["run"]["id"]
+
+
+def read(folders: Sequence[Path]) -> list[Part]:
+    """The runs to be put together, oldest first.
+
+    Raises:
+        UsageError: one cannot be read, is named twice, or does not fit the others.
+    """
+    parts = [Part(folder, matrix_file.load(folder)) for folder in folders]
+    parts.sort(key=lambda part: part.matrix["run"]["started"])
+    ids = [part.id for part in parts]
+    twice = sorted({one for one in ids if ids.count(one) > 1})
+    if twice:
+        raise UsageError(f"run {', '.join(twice)} was named twice")
+    if len(parts) < 2:
+        raise UsageError("name two runs at least")
+    for kind, found in (("model", _models), ("device", _devices), ("suite", _suites)):
+        _agree(kind, [(part, found(part.matrix)) for part in parts])
+    return parts
+
+
+def _models(matrix: Matrix) -> dict[str, object]:
+    return {model["name"]: model["sha256"] for model in matrix["models"]}
+
+
+def _devices(matrix: Matrix) -> dict[str, object]:
+    return {device["name"]: device["serial"] for device in matrix["devices"]}
+
+
+def _suites(matrix: Matrix) -> dict[str, object]:
+    return {_name(suite): suite["sha256"] for suite in _suite_rows(matrix)}
+
+
+def _suite_rows(matrix: Matrix) -> list[SuiteRow]:
+    return matrix.get("suites") or [matrix["suite"]]
+
+
+def _name(suite: SuiteRow) -> str:
+    return suite.get("name") or Path(suite["path"] or "suite").stem
+
+
+def _agree(kind: str, found: Iterable[tuple[Part, Mapping[str, object]]]) -> None:
+    """One name must mean one thing: figures of different things do not belong into one row."""
+    known: dict[str, tuple[Part, object]] = {}
+    for part, things in found:
+        for name, value in things.items():
+            first, before = known.setdefault(name, (part, value))
+            if before != value:
+                words = f"{kind} '{name}' is not the same in {first.id} ({before}) and in {part.id} ({value})"
+                raise UsageError(f"{words}: such runs cannot be merged")
+
+
+def merge(parts: Sequence[Part], run_id: str, command: str) -> tuple[Matrix, dict[str, Part]]:
+    """Put runs together.
+
+    Args:
+        parts: from `read`.
+        run_id: of the merged run.
+        command: what made it.
+
+    Returns:
+        The matrix, whose artifacts are below `artifacts/<run>/`; and which run each cell comes from.
+    """
+    rows: dict[str, CellRow] = {}
+    origin: dict[str, Part] = {}
+    others: dict[str, list[str]] = {}
+    for part in parts:
+        for row in part.matrix["cells"]:
+            before = rows.get(row["id"])
+            if before is not None:
+                lost, lost_part = (before, origin[row["id"]]) if _wins(row, before) else (row, part)
+                others.setdefault(row["id"], []).append(_told(lost, lost_part))
+                if lost is row:
+                    continue
+            rows[row["id"]], origin[row["id"]] = row, part
+    cells = [_row(rows[name], origin[name], others.get(name, [])) for name in rows]
+    first, last = parts[0].matrix, parts[-1].matrix
+    suites = _merged_suites(parts)
+    delegates = {name: entry for part in parts for name, entry in part.matrix["delegates"].items()}
+    matrix: Matrix = {
+        **last,
+        "run": {
+            **last["run"],
+            "id": run_id,
+            "started": first["run"]["started"],
+            "finished": _latest(part.matrix["run"]["finished"] for part in parts),
+            "command": command,
+            "host": "+".join(dict.fromkeys(part.matrix["run"]["host"] for part in parts)),
+            "profile": "+".join(dict.fromkeys(part.matrix["run"]["profile"] for part in parts)),
+            "git": _same([part.matrix["run"]["git"] for part in parts]),
+            "merged": [part.id for part in parts],
+        },
+        "suite": suites[0],
+        "delegates": delegates,
+        "runtimes": _distinct(entry for part in parts for entry in part.matrix["runtimes"]),
+        "baseline": _same([part.matrix["baseline"] for part in parts]),
+        "health": [entry for part in parts for entry in part.matrix["health"]],
+        "devices": _by_name([part.matrix["devices"] for part in parts]),
+        "models": _models_by_name([part.matrix["models"] for part in parts]),
+        "cells": cells,
+        "waivers": _waivers(parts, cells),
+        "summary": _summary(cells, suites, delegates),
+    }
+    matrix.pop("suites", None)
+    if len(suites) > 1:
+        matrix["suites"] = suites
+    conformance = [entry for part in parts for entry in part.matrix.get("conformance", [])]
+    matrix.pop("conformance", None)
+    if conformance:
+        matrix["conformance"] = list({(e["cell"], e["op"], e["case"], e["values"]): e for e in conformance}.values())
+    return matrix, origin
+
+
+def _wins(row: CellRow, other: CellRow) -> bool:
+    """Whether a row takes the place of another one of its id."""
+    measured, before = row["outcome"] in _MEASURED, other["outcome"] in _MEASURED
+    return measured if measured != before else _newest(row) >= _newest(other)
+
+
+def _newest(row: CellRow) -> str:
+    return max((attempt["started"] for attempt in row["attempts"]), default="")
+
+
+def _told(row: CellRow, part: Part) -> str:
+    why = f": {row['reason']}" if row["reason"] else ""
+    return f"{row['outcome']} in run {part.id}{why}"
+
+
+def _row(row: CellRow, part: Part, others: list[str]) -> CellRow:
+    moved = [f"artifacts/{part.id}/{PurePosixPath(path).relative_to('artifacts')}" for path in _own(row["artifacts"])]
+    made: CellRow = {**row, "from_run": row["from_run"] or part.id, "artifacts": moved}
+    made["notes"] = [*row["notes"], *(f"also {words}" for words in others)]
+    bundle = row["localisation"]["bundle"] if row["localisation"] else None
+    if row["localisation"] and bundle and _own([bundle]):
+        place = f"artifacts/{part.id}/{PurePosixPath(bundle).relative_to('artifacts')}"
+        made["localisation"] = {**row["localisation"], "bundle": place}
+    return made
+
+
+def _own(paths: Iterable[str]) -> list[str]:
+    """Paths below the run's own artifacts; what leads elsewhere is left out."""
+    return [path for path in paths if path.startswith("artifacts/") and ".." not in PurePosixPath(path).parts]
+
+
+def _merged_suites(parts: Sequence[Part]) -> list[SuiteRow]:
+    found: dict[str, SuiteRow] = {}
+    for suite in (suite for part in parts for suite in _suite_rows(part.matrix)):
+        before = found.get(_name(suite))
+        cells = {**(before.get("cells", {}) if before else {}), **suite.get("cells", {})}
+        found[_name(suite)] = {**suite, "cells": cells} if cells else suite
+    return list(found.values())
+
+
+def _summary(cells: list[CellRow], suites: list[SuiteRow], delegates: Mapping[str, Mapping[str, Any]]) -> Any:  # noqa: ANN401
+    def expects(row: CellRow) -> bool:
+        suite = row["id"].partition("::")[0]
+        entry = delegates.get(f"{suite}::{row['delegate']}") or delegates.get(row["delegate"]) or {}
+        return entry.get("expect") == "measured"
+
+    coverage = max((suite.get("coverage", 0.0) for suite in suites), default=0.0)
+    return verdict.summarise(cells, coverage, [], {row["id"] for row in cells if expects(row)})
+
+
+def _waivers(parts: Sequence[Part], cells: list[CellRow]) -> list[WaiverRow]:
+    waivers = {waiver["id"]: waiver for part in parts for waiver in part.matrix["waivers"]}
+    return waiving.used(list(waivers.values()), cells, parts[-1].matrix["run"]["started"][:10])
+
+
+def _by_name(lists: Iterable[list[DeviceRow]]) -> list[DeviceRow]:
+    return list({row["name"]: row for rows in lists for row in rows}.values())
+
+
+def _models_by_name(lists: Iterable[list[ModelRow]]) -> list[ModelRow]:
+    return list({row["name"]: row for rows in lists for row in rows}.values())
+
+
+def _distinct(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(entry, sort_keys=True): entry for entry in entries}.values())
+
+
+def _same(values: Sequence[Any]) -> Any:  # noqa: ANN401 - of whatever type they are
+    return values[0] if all(value == values[0] for value in values) else None
+
+
+def _latest(moments: Iterable[str | None]) -> str | None:
+    """The end of the last; None if any did not finish."""
+    found = list(moments)
+    return None if None in found else max(moment for moment in found if moment is not None)
+
+
+def write_files(parts: Sequence[Part], matrix: Matrix, origin: Mapping[str, Part], folder: Path) -> None:
+    """Put the artifacts of the rows, and a journal of their attempts, into the merged run's folder.
+
+    Raises:
+        OSError: something cannot be read or written. An artifact that is gone is left out.
+    """
+    for part in parts:
+        source = part.folder if part.folder.is_dir() else part.folder.parent
+        for row in part.matrix["cells"]:
+            if origin[row["id"]] is part:
+                for path in _own(row["artifacts"]):
+                    rest = PurePosixPath(path).relative_to("artifacts")
+                    _copy(source / path, folder / "artifacts" / part.id / rest)
+    _write_journal(parts, matrix, origin, folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_symlink() or not source.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)  # raw outputs are large
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_journal(parts: Sequence[Part], matrix: Matrix, origin: Mapping[str, Part], folder: Path) -> None:
+    plan = {
+        "type": "plan",
+        "run": matrix["run"],
+        "cells": [{"id": row["id"], "role": row["role"]} for row in matrix["cells"]],
+    }
+    with (folder / journal.NAME).open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(plan) + "\n")
+        for part in parts:
+            source = part.folder if part.folder.is_dir() else part.folder.parent
+            if not (source / journal.NAME).is_file():
+                continue
+            for attempt in journal.read(source / journal.NAME)[1]:
+                if origin.get(attempt["cell"]) is part:
+                    stream.write(json.dumps(attempt) + "\n")

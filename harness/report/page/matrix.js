@@ -1,0 +1,203 @@
+/* Draws the matrix: a real table, of which a large run only holds the part in view. */
+(() => {
+  const ALL = 4000, SPARE_ROWS = 8, SPARE_COLUMNS = 3;
+  const grid = { arranged: null, shown: null, active: { row: 0, column: 0 }, size: { row: 0, column: 0, name: 0, head: 0 } };
+  H.grid = grid;
+  const { el } = H;
+  const table = () => document.getElementById("grid");
+  const scroller = () => document.getElementById("scroller");
+
+  /* ---- Parts that the paper shares ---- */
+  const summaryOf = (index) => {
+    const brief = H.brief(index);
+    return [
+      `${brief.model} on ${brief.device}, ${brief.delegate}`,
+      [H.word(brief.outcome), brief.waived && "waived", brief.helper && "helper", brief.void && "timing void", brief.change && brief.change !== "SAME" && `baseline: ${brief.change.toLowerCase()}`].filter(Boolean).join(", "),
+      [brief.median_us !== null && H.fmt.us(brief.median_us), brief.speedup !== null && `speed-up ${H.fmt.ratio(brief.speedup)}`, (brief.max_abs_of_range !== null || brief.nonfinite > 0) && `off by ${H.VIEWS.accuracy.text(index)}`].filter(Boolean).join(", "),
+      brief.reason,
+    ].filter(Boolean).join("\n");
+  };
+  const CHANGE_SIGNS = { WORSE: ["\u25bc", "worse than in the baseline"], BETTER: ["\u25b2", "better than in the baseline"], NEW: ["+", "not in the baseline"] };
+  H.cellField = (index, match, view) => {
+    const field = document.createElement("td");
+    if (index < 0) { field.className = "none"; field.append(el("span", { class: "unseen" }, "not planned")); return field; }
+    const outcome = H.OUTCOMES[H.col.outcome[index]], good = H.isGood(index), value = view.value(index);
+    const heat = good && value !== null ? view.heat(index) : "";
+    const classes = [heat && `heat ${heat}`, good ? "" : "bad", outcome.toLowerCase()];
+    if (!match[index]) classes.push("filtered");
+    if (H.isWaived(index)) classes.push("waived");
+    field.className = classes.filter(Boolean).join(" ");
+    field.dataset.cell = index;
+    field.title = summaryOf(index);
+    const change = CHANGE_SIGNS[H.data.changes[H.col.change[index]]], flags = H.col.flags[index];
+    const words = view === H.VIEWS.outcome;
+    field.append(el("span", { class: "letter", "aria-hidden": "true" }, H.LETTERS[outcome]));
+    if (!words) field.append(el("span", { class: "unseen" }, `${H.word(outcome)} `));
+    field.append(el("span", { class: "value" }, words ? [H.word(outcome)] : value === null ? (good ? H.fmt.nothing : H.word(outcome).toLowerCase()) : view.text(index)));
+    const signs = [flags & 1 && ["w", "waived"], flags & 2 && ["h", "helper"], flags & 4 && ["!", "timing void"], change].filter(Boolean);
+    for (const [sign, text] of signs) field.append(el("span", { class: "sign" }, el("span", { "aria-hidden": "true" }, sign), el("span", { class: "unseen" }, ` ${text}`)));
+    return field;
+  };
+  H.deviceHead = (column, span, attributes = {}) => {
+    const device = H.device(column.deviceName);
+    const marks = device ? [device.emulated && "emulated", device.adapter_software && "software"].filter(Boolean) : [];
+    return el("th", { scope: "colgroup", colspan: span, class: "device start", ...attributes },
+      el("span", { class: "held" }, H.deviceLink(column.deviceName, column.deviceName, { tabindex: -1, title: [column.deviceName, column.group].join("\n"), class: "clip" }), marks.map(H.mark)));
+  };
+  H.lineHead = (line, attributes = {}) => el("th", { scope: "row", ...attributes }, H.modelLink(line.name, line.label, { tabindex: -1, title: line.label, class: "clip" }));
+  /* Neighbouring columns with the same key: [first, one after the last]. */
+  H.spans = (columns, key) => {
+    const found = [];
+    columns.forEach((column, position) => {
+      if (position && key(columns[position - 1]) === key(column)) found[found.length - 1][1] = position + 1;
+      else found.push([position, position + 1]);
+    });
+    return found;
+  };
+  H.familyText = (item) => [el("b", {}, item.family), ` ${H.fmt.count(item.lines, "model")}`, item.failing ? `, ${H.fmt.count(item.failing, "cell")} not passing` : ""];
+
+  /* ---- Which part is in view ---- */
+  const measure = () => {
+    const style = getComputedStyle(table());
+    const number = (name) => Number.parseFloat(style.getPropertyValue(name));
+    grid.size = { row: number("--row"), column: number("--column"), name: number("--name") };
+  };
+  const range = () => {
+    const { items, columns } = grid.arranged, box = scroller(), { row, column, name } = grid.size;
+    if (items.length * columns.length <= ALL) return { top: 0, bottom: items.length, left: 0, right: columns.length, whole: true };
+    const head = table().tHead.offsetHeight;
+    let left = Math.max(0, Math.floor(box.scrollLeft / column) - SPARE_COLUMNS);
+    let right = Math.min(columns.length, Math.ceil((box.scrollLeft + box.clientWidth - name) / column) + SPARE_COLUMNS);
+    while (left > 0 && columns[left - 1].device === columns[left]?.device) left -= 1;
+    while (right < columns.length && columns[right].device === columns[right - 1]?.device) right += 1;
+    return {
+      top: Math.max(0, Math.floor(box.scrollTop / row) - SPARE_ROWS),
+      bottom: Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight - head) / row) + SPARE_ROWS),
+      left, right, whole: false,
+    };
+  };
+
+  /* ---- Drawing ---- */
+  const gap = (kind, size) => (size > 0 ? [el(kind, { class: "gap", "aria-hidden": "true" })] : []);
+  const frame = (part) => {
+    const { columns } = grid.arranged, { column, name } = grid.size;
+    const before = part.left * column, after = (columns.length - part.right) * column;
+    const col = (width) => el("col", { style: { width: `${width}px` } });
+    const widths = [name, ...(before ? [before] : []), ...columns.slice(part.left, part.right).map(() => column), ...(after ? [after] : [])];
+    H.replace(table().querySelector("colgroup"), widths.map(col));
+    table().style.width = `${name + columns.length * column}px`;
+  };
+  const sortOf = (key) => {
+    const sort = H.route().sort || "";
+    return sort === key ? "ascending" : sort === `-${key}` ? "descending" : null;
+  };
+  const sortButton = (key, text) => el("button", { type: "button", tabindex: -1, class: "sort", dataset: { sort: key }, title: `sort models by ${text}` },
+    el("span", { class: "clip" }, text), el("span", { class: "arrow", "aria-hidden": "true" }, { ascending: "\u25b2", descending: "\u25bc" }[sortOf(key)] || ""));
+  const drawHead = (part) => {
+    const { columns, groups } = grid.arranged, shown = columns.slice(part.left, part.right);
+    const before = gap("td", part.left), after = gap("td", columns.length - part.right);
+    const rows = groups ? 3 : 2;
+    const corner = el("th", { scope: "col", rowspan: rows, class: "corner", "aria-sort": sortOf("model") || "none", "aria-colindex": 1 }, sortButton("model", "model"));
+    const at = (position) => part.left + position + 2;
+    const groupRow = () => [...before, ...H.spans(shown, (column) => column.group).map(([first, stop]) =>
+      el("th", { scope: "colgroup", colspan: stop - first, class: "group start", "aria-colindex": at(first) }, el("span", { class: "clip", title: shown[first].group }, shown[first].group))), ...after];
+    const deviceRow = [...before, ...H.spans(shown, (column) => column.device).map(([first, stop]) => H.deviceHead(shown[first], stop - first, { "aria-colindex": at(first) })), ...after];
+    const delegateRow = [...before, ...shown.map((column, position) =>
+      el("th", { scope: "col", class: `delegate${position === 0 || shown[position - 1].device !== column.device ? " start" : ""}`, "aria-sort": sortOf(column.key) || "none", "aria-colindex": at(position), dataset: { column: part.left + position } },
+        sortButton(column.key, column.delegateName))), ...after];
+    const lines = [...(groups ? [groupRow()] : []), deviceRow, delegateRow];
+    H.replace(table().tHead, lines.map((cells, position) => el("tr", { "aria-rowindex": position + 1 }, position === 0 ? corner : null, cells)));
+  };
+  const drawRow = (item, position, part, heads) => {
+    const { columns, match } = grid.arranged, view = H.view();
+    if (item.family) {
+      return el("tr", { class: "family", "aria-rowindex": position + heads + 1, dataset: { row: position } },
+        el("th", { scope: "row", tabindex: -1, "aria-colindex": 1 }, el("span", { class: "clip" }, H.familyText(item))),
+        ...gap("td", part.left), el("td", { colspan: Math.max(1, part.right - part.left), "aria-hidden": "true" }), ...gap("td", columns.length - part.right));
+    }
+    const row = el("tr", { "aria-rowindex": position + heads + 1, dataset: { row: position } }, H.lineHead(item.line, { "aria-colindex": 1 }), ...gap("td", part.left));
+    for (let number = part.left; number < part.right; number += 1) {
+      const field = H.cellField(H.at(item.line, columns[number]), match, view);
+      if (number === part.left || columns[number].device !== columns[number - 1].device) field.classList.add("start");
+      field.setAttribute("aria-colindex", number + 2);
+      field.dataset.column = number;
+      field.tabIndex = -1;
+      row.append(field);
+    }
+    return H.append(row, gap("td", columns.length - part.right));
+  };
+  const drawBody = (part) => {
+    const { items } = grid.arranged, heads = table().tHead.rows.length;
+    const blank = (rows) => (rows ? [el("tr", { class: "blank", "aria-hidden": "true", style: { height: `${rows * grid.size.row}px` } }, el("td", {}))] : []);
+    const body = table().tBodies[0], held = body.contains(document.activeElement);
+    H.replace(body, blank(part.top), items.slice(part.top, part.bottom).map((item, position) => drawRow(item, part.top + position, part, heads)), blank(items.length - part.bottom));
+    H.holdFocus(held);
+  };
+
+  /* Draw again if another part is in view, or in any case. */
+  H.draw = (always = false) => {
+    const part = range(), was = grid.shown;
+    if (!always && was && ["top", "bottom", "left", "right"].every((side) => was[side] === part[side])) return;
+    if (always || !was || was.left !== part.left || was.right !== part.right) { frame(part); drawHead(part); }
+    grid.shown = part;
+    drawBody(part);
+  };
+
+  /* Bring an item and a column into view; both may be -1 for their headings. */
+  H.reveal = (row, column) => {
+    const box = scroller(), head = table().tHead.offsetHeight, { size } = grid;
+    const line = row * size.row, left = column * size.column;
+    if (row >= 0 && line < box.scrollTop) box.scrollTop = line;
+    else if (row >= 0 && line + size.row > box.scrollTop + box.clientHeight - head) box.scrollTop = line + size.row - box.clientHeight + head;
+    if (column >= 0 && left < box.scrollLeft) box.scrollLeft = left;
+    else if (column >= 0 && left + size.column > box.scrollLeft + box.clientWidth - size.name) box.scrollLeft = left + size.column - box.clientWidth + size.name;
+    H.draw();
+  };
+
+  H.visibleCells = () => {
+    const { items, columns, match } = grid.arranged;
+    return items.filter((item) => item.line).flatMap((item) => columns.map((column) => H.at(item.line, column))).filter((index) => index >= 0 && match[index]);
+  };
+
+  /* Filter, sort and group anew, as the address says. */
+  H.arrangeAndDraw = () => {
+    const route = H.route();
+    grid.arranged = H.arrange(route);
+    const { items, columns, count } = grid.arranged;
+    table().setAttribute("aria-rowcount", items.length + (grid.arranged.groups ? 3 : 2));
+    table().setAttribute("aria-colcount", columns.length + 1);
+    grid.active = { row: Math.min(grid.active.row, items.length - 1), column: Math.min(grid.active.column, columns.length - 1) };
+    document.getElementById("empty").hidden = count > 0;
+    scroller().hidden = count === 0;
+    table().classList.toggle("words", H.view() === H.VIEWS.outcome);
+    measure();
+    grid.shown = null;
+    H.draw(true);
+  };
+
+  H.startMatrix = () => {
+    const longest = (texts) => Math.max(...texts.map((text) => text.length), 0);
+    const style = table().style;
+    style.setProperty("--name-letters", Math.min(34, longest(H.lines.map((line) => line.label))));
+    style.setProperty("--column-letters", Math.min(16, Math.max(13, longest(H.columns.map((column) => column.delegateName)) + 1)));
+    let waiting = false;
+    scroller().addEventListener("scroll", () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => { waiting = false; H.draw(); });
+    }, { passive: true });
+    /* Also told when it first gets its height, which depends on what was drawn. */
+    new ResizeObserver(() => { measure(); H.draw(); }).observe(scroller());
+    table().addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-sort]"), field = event.target.closest("td[data-cell]");
+      if (button) {
+        const key = button.dataset.sort, now = H.route().sort;
+        H.go({ sort: now === key ? `-${key}` : now === `-${key}` ? null : key });
+        H.focusHead(key);
+      } else if (field) {
+        H.activate(Number(field.parentNode.dataset.row), Number(field.dataset.column));
+        H.openCell(Number(field.dataset.cell));
+      }
+    });
+  };
+})();

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from harness.plan.row import Matrix, WaiverRow
+from harness.release.decide import decide
+from tests.release.releasable import DECIDED, baseline, policy, rows, run, wrong
+from tests.report.sample import attempt_row, latency_row, sha
+
+
+def verdict(matrix: Matrix, **asks: Any) -> tuple[str, str]:
+    decision = decide(matrix, policy(**asks), DECIDED, baseline())
+    return decision.summary["verdict"], "; ".join(decision.summary["reasons"])
+
+
+def test_a_clean_run_on_a_real_phone_qualifies() -> None:
+    decision = decide(run(), policy(coverage={"per_label": {"flagship": 1.0}}), DECIDED, baseline())
+    assert decision.qualifies, decision.summary["reasons"]
+    assert decision.disqualified == {}
+    assert decision.summary["planned"] == 4
+
+
+def test_a_failure_blocks_as_it_does_in_pytest() -> None:
+    cells = rows()
+    wrong(cells[1])
+    assert verdict(run(cells)) == ("FAIL", "1 FAIL: release::blazeface_mlkit_v1[pixel-8:gpu-fp16]")
+
+
+def waived() -> Matrix:
+    cells = rows()
+    wrong(cells[1])
+    matrix = run(cells)
+    waiver: WaiverRow = {
+        "id": "W-1",
+        "owner": "vision team",
+        "reason": "known",
+        "ticket": "VIS-12",
+        "expires": "2026-12-31",
+        "model": "blazeface*",
+        "device": "*",
+        "delegate": "*",
+        "gate": "*",
+        "status": "used",
+        "cells": [],
+        "origin": "waivers.yaml:3",
+    }
+    matrix["waivers"] = [waiver]
+    return matrix
+
+
+def test_a_waiver_lets_a_release_pass_unless_the_policy_takes_none() -> None:
+    assert verdict(waived()) == ("PASS", "")
+    found, why = verdict(waived(), block=["WAIVED"])
+    assert found == "FAIL"
+    assert "under a waiver, which this policy does not take" in why
+
+
+def test_an_expired_waiver_waives_nothing_and_is_named() -> None:
+    matrix = waived()
+    matrix["waivers"][0]["expires"] = "2026-11-19"
+    decision = decide(matrix, policy(), DECIDED, baseline())
+    assert decision.summary["verdict"] == "FAIL"
+    assert "Expired waivers: W-1." in decision.cautions
+
+
+def spoilt(field: str) -> Matrix:
+    matrix = run()
+    row, device, model = matrix["cells"][1], matrix["devices"][0], matrix["models"][0]
+    assert row["latency"] and row["runner"] and row["runtime"]
+    if field == "emulated":
+        device["emulated"] = True
+    elif field == "software":
+        device["adapter_software"] = True
+    elif field == "noise":
+        model["input_source"] = "noise"
+    elif field == "mixed":
+        model["input_source"] = "mixed"
+    elif field == "old":
+        row["attempts"] = [{**attempt_row(), "started": "2026-11-01T00:00:00Z"}]
+    elif field == "future":
+        row["attempts"] = [{**attempt_row(), "started": "2026-12-01T00:00:00Z"}]
+    elif field == "void":
+        row["validity"] = {"void": True, "reasons": ["throttled"]}
+    elif field == "runner":
+        row["runner"]["sha256"] = None
+    elif field == "runtime":
+        row["runtime"]["sha256"] = None
+    else:
+        model["sha256"] = ""
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("field", "cells", "words"),
+    [
+        ("emulated", 4, "measured on emulated device"),
+        ("software", 2, "measured on software adapter"),
+        ("noise", 2, "measured on seeded noise, and task detect asks for real inputs"),
+        ("mixed", 2, "measured on seeded noise"),
+        ("old", 1, "measured more than 7 days ago"),
+        ("future", 1, "a clock is wrong"),
+        ("void", 1, "their timing is void"),
+        ("runner", 1, "without the SHA-256 of their runner"),
+        ("runtime", 1, "without the SHA-256 of their runtime"),
+        ("model", 2, "without the SHA-256 of their model"),
+    ],
+)
+def test_a_measurement_that_proves_nothing_does_not_count(field: str, cells: int, words: str) -> None:
+    decision = decide(spoilt(field), policy(), DECIDED, baseline())
+    assert decision.summary["verdict"] == "INCOMPLETE"
+    assert len(decision.disqualified) == cells
+    assert any(words in reason for reason in decision.summary["reasons"])
+
+
+def test_seeded_noise_is_enough_for_a_model_without_a_task() -> None:
+    matrix = spoilt("noise")
+    matrix["models"][0]["task"] = "other"
+    assert verdict(matrix)[0] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("pins", "words"),
+    [
+        ({"models": {"yamnet": sha("another")}}, "model yamnet is not the file that is pinned"),
+        ({"runners": {"delegate_bench": sha("another")}}, "runner delegate_bench is not the program that is pinned"),
+        ({"runtimes": [sha("another")]}, "their runtime is none of those that are pinned"),
+    ],
+)
+def test_pins(pins: dict[str, Any], words: str) -> None:
+    found, why = verdict(run(), pins=pins)
+    assert found == "INCOMPLETE"
+    assert words in why
+    right = {"models": {"yamnet": sha("yamnet")}, "runners": {"delegate_bench": sha("runner")}}
+    assert verdict(run(), pins={**right, "runtimes": [sha("runtime")]})[0] == "PASS"
+
+
+def test_coverage_of_a_label_that_no_device_has() -> None:
+    found, why = verdict(run(), coverage={"per_label": {"tablet": 0.5}})
+    assert found == "INCOMPLETE"
+    assert "coverage of label tablet is 0%, 50% is required" in why
+
+
+def test_unsupported_is_a_gap_where_a_measurement_is_expected() -> None:
+    matrix = run()
+    matrix["cells"][1]["outcome"], matrix["cells"][1]["reason"] = "UNSUPPORTED", "SQUEEZE: not supported"
+    before = baseline()
+    before["cells"][1]["outcome"] = "UNSUPPORTED"
+    loose = {"coverage": {"per_model": 0.5}}
+    found = [
+        decide(matrix, policy(**asks), DECIDED, before).summary["verdict"]
+        for asks in ({**loose}, {**loose, "expect": "if_available"}, {**loose, "block": ["UNSUPPORTED"]})
+    ]
+    assert found == ["INCOMPLETE", "PASS", "FAIL"]
+
+
+def test_a_run_that_left_cells_out_does_not_qualify() -> None:
+    matrix = run()
+    matrix["suite"]["cells"] = {"pixel-8": 6}
+    assert verdict(matrix) == ("INCOMPLETE", "2 cells of suite release were left out of the run")
+
+
+def test_profile_and_baseline_are_asked_for() -> None:
+    assert "profile nightly measures less than profile release" in verdict(run(profile="nightly"))[1]
+    assert verdict(run(profile="nightly"), profile="nightly")[0] == "PASS"
+    decision = decide(run(), policy(), DECIDED)
+    assert decision.summary["reasons"] == ["there is no baseline to compare with (--baseline TAG)"]
+    assert decide(run(), policy(baseline="optional"), DECIDED).qualifies
+
+
+def test_a_baseline_given_later_finds_what_became_slower() -> None:
+    matrix = run()
+    matrix["cells"][1]["latency"] = latency_row(9_000.0)
+    decision = decide(matrix, policy(), DECIDED, baseline())
+    assert decision.summary["verdict"] == "FAIL"
+    row = decision.matrix["cells"][1]
+    assert row["regression"] is not None
+    assert row["regression"]["verdict"] == "WORSE"
+    assert (row["reason"] or "").startswith("baseline_latency 7.3")
+    assert matrix["cells"][1]["outcome"] == "PASS", "the run itself is not changed"
+
+
+def test_a_failure_against_another_baseline_is_forgotten() -> None:
+    matrix = run()
+    row = matrix["cells"][1]
+    row["gates"].append({"gate": "baseline_latency", "limit": 1.05, "value": 3.0, "verdict": "FAIL", "waiver": None})
+    row["outcome"], row["reason"] = "FAIL", "baseline_latency 3 > 1.05"
+    assert decide(copy.deepcopy(matrix), policy(baseline="optional"), DECIDED).summary["verdict"] == "FAIL"
+    assert verdict(matrix)[0] == "PASS"
+
+
+def test_cells_that_are_gone_since_the_baseline_are_named() -> None:
+    matrix = run(rows()[:2])
+    matrix["suite"]["cells"] = {"pixel-8": 2}
+    decision = decide(matrix, policy(), DECIDED, baseline())
+    assert decision.qualifies
+    assert any("2 cells of the baseline are not in this run" in caution for caution in decision.cautions)
+
+
+def test_nothing_that_counts_is_not_a_release() -> None:
+    matrix = spoilt("emulated")
+    found, why = verdict(matrix, coverage={"per_model": 0.0})
+    assert found == "INCOMPLETE"
+    assert "nothing was measured that counts" in why

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.errors import UsageError
+from harness.plan.cell import Measurement, RoundResult
+from harness.plan.row import Matrix
+from harness.record.journal import Journal
+from harness.release import evidence
+from harness.release.decide import decide
+from harness.release.verify import verify
+from harness.report import baselines
+from harness.report import matrix as matrix_file
+from tests.release.releasable import DECIDED, baseline, policy, rows, run, wrong
+
+LOG = "artifacts/blazeface/r1a1/stderr.log"
+
+
+def finished(folder: Path, matrix: Matrix) -> Path:
+    """A run's folder as a run leaves it: matrix, journal, logs."""
+    folder.mkdir(parents=True)
+    (folder / "matrix.json").write_bytes(matrix_file.encode(matrix))
+    journal = Journal(folder)
+    journal.plan({"cells": [{"id": row["id"], "role": row["role"]} for row in matrix["cells"]]})
+    for row in matrix["cells"]:
+        for one in row["latency"]["rounds"] if row["latency"] else []:
+            measured = Measurement(samples_us=tuple(one["samples_us"]))
+            journal.attempt(RoundResult(row["id"], one["round"], 1, 0, one["started"], 1.0, measurement=measured))
+    journal.close()
+    log = folder / LOG
+    log.parent.mkdir(parents=True)
+    log.write_text("INFO: raw words of the device\n")
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = finished(tmp_path / "run", run())
+    evidence.write(decide(run(), policy(), DECIDED, baseline()), folder, folder)
+    return folder / evidence.BUNDLE
+
+
+def wrongs(bundle: Path) -> str:
+    return "\n".join(line for check in verify(bundle) for line in check.wrong)
+
+
+def changed(bundle: Path, edit: Callable[[dict[str, bytes]], None], *, honest_manifest: bool = False) -> Path:
+    """The bundle with other content; with an honest manifest its hashes are right all the same."""
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    edit(files)
+    if honest_manifest:
+        names = [name for name in files if name != evidence.MANIFEST]
+        lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in names)
+        files[evidence.MANIFEST] = "".join(lines).encode()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return bundle
+
+
+def test_a_bundle_that_nobody_touched_is_right(bundle: Path) -> None:
+    checks = verify(bundle)
+    assert [check.what for check in checks if check.wrong] == []
+    assert len(checks) == 6
+    with zipfile.ZipFile(bundle) as archive:
+        names = set(archive.namelist())
+    assert {"matrix.json", "cells.jsonl", LOG, "rows.csv", "qualification.md", "qualification.html"} <= names
+    assert {"qualification.json", "baseline/matrix.json", "MANIFEST.sha256"} <= names
+
+
+def test_the_manifest_is_what_sha256sum_reads(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", evidence.MANIFEST],
+        cwd=tmp_path / "unpacked",
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    beside = ["sha256sum", "--check", "evidence.zip.sha256"]
+    done = subprocess.run(beside, cwd=bundle.parent, capture_output=True, check=False)
+    assert done.returncode == 0
+
+
+def test_equal_content_makes_equal_bundles(bundle: Path, tmp_path: Path) -> None:
+    before = bundle.read_bytes()
+    evidence.write(decide(run(), policy(), DECIDED, baseline()), bundle.parent, bundle.parent)
+    assert bundle.read_bytes() == before
+
+
+def test_a_changed_log_a_missing_one_and_one_too_many(bundle: Path) -> None:
+    def edit(files: dict[str, bytes]) -> None:
+        files[LOG] += b"more"
+        del files["rows.csv"]
+        files["extra.txt"] = b""
+
+    found = wrongs(changed(bundle, edit))
+    assert f"{LOG}: was changed" in found
+    assert "rows.csv: is missing" in found
+    assert "extra.txt: is not in MANIFEST.sha256" in found
+
+
+@pytest.mark.parametrize("name", ["../outside", "/absolute", "a/../../b", "back\\slash"])
+def test_names_that_lead_out_are_refused(bundle: Path, name: str) -> None:
+    changed(bundle, lambda files: files.update({name: b"x"}), honest_manifest=True)
+    assert f"{name}: is no plain path" in wrongs(bundle)
+
+
+def test_hashes_that_fit_do_not_hide_a_verdict_that_does_not(bundle: Path) -> None:
+    def edit(files: dict[str, bytes]) -> None:
+        cells = rows()
+        wrong(cells[1])
+        files["matrix.json"] = matrix_file.encode(run(cells))
+
+    found = wrongs(changed(bundle, edit, honest_manifest=True))
+    assert "qualification.json: 'verdict' is 'PASS', but 'FAIL' follows" in found
+
+
+def test_samples_that_are_not_the_journals_are_found(bundle: Path) -> None:
+    def edit(files: dict[str, bytes]) -> None:
+        matrix = json.loads(files["matrix.json"])
+        latency = matrix["cells"][1]["latency"]
+        latency["rounds"][0]["samples_us"][0] *= 2
+        files["matrix.json"] = json.dumps(matrix).encode()
+
+    found = wrongs(changed(bundle, edit, honest_manifest=True))
+    assert "release::blazeface_mlkit_v1[pixel-8:gpu-fp16]: its samples are not those of the journal" in found
+
+
+def test_a_faster_median_is_found(bundle: Path) -> None:
+    def edit(files: dict[str, bytes]) -> None:
+        matrix = json.loads(files["matrix.json"])
+        matrix["cells"][1]["latency"]["median_us"] /= 2
+        files["matrix.json"] = json.dumps(matrix).encode()
+
+    found = wrongs(changed(bundle, edit, honest_manifest=True))
+    assert "release::blazeface_mlkit_v1[pixel-8:gpu-fp16]: median_us is not that of its samples" in found
+
+
+def test_a_cell_that_was_taken_out_is_found(bundle: Path) -> None:
+    def edit(files: dict[str, bytes]) -> None:
+        files["matrix.json"] = matrix_file.encode(run(rows()[:3]))
+
+    found = wrongs(changed(bundle, edit, honest_manifest=True))
+    assert "release::yamnet[pixel-8:gpu-fp16]: was planned, but is not in the matrix" in found
+
+
+def test_what_is_no_bundle(tmp_path: Path) -> None:
+    for name, data in (("text.zip", b"hello"), ("empty.zip", b"")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(UsageError, match="is no readable evidence bundle"):
+            verify(tmp_path / name)
+    with pytest.raises(UsageError, match=r"none\.zip"):
+        verify(tmp_path / "none.zip")
+
+
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished(tmp_path / "reports" / "before", baseline())
+    assert main(["baseline", "v1.0", "reports/before"]) == 0
+    assert main(["baseline"]) == 0
+    assert "v1.0" in capsys.readouterr().out
+    assert main(["baseline", "v1.0", "reports/before"]) == 4
+    assert "--replace" in capsys.readouterr().err
+
+    matrix = run()
+    matrix["suite"]["qualification"] = policy(max_age="36500d").asks.model_dump(mode="json")
+    folder = finished(tmp_path / "reports" / "now", matrix)
+    assert main(["qualify", "reports/now", "--baseline", "v1.0"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("QUALIFIED\n")
+    assert main(["verify", str(folder / evidence.BUNDLE)]) == 0
+    assert "WRONG" not in capsys.readouterr().out
+
+    assert main(["qualify", "reports/now", "--out", "elsewhere"]) == 1
+    assert "there is no baseline" in capsys.readouterr().out
+    assert main(["qualify", "reports/now", "--baseline", "v9"]) == 4
+    assert "v1.0" in capsys.readouterr().err
+    assert baselines.tags(tmp_path / "reports") == ["v1.0"]
+
+
+def test_a_run_without_a_policy_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished(tmp_path / "run", run())
+    assert main(["qualify", str(folder)]) == 4
+    assert "--policy" in capsys.readouterr().err
+
+
+def test_the_document_says_what_a_signer_needs(bundle: Path) -> None:
+    text = (bundle.parent / "qualification.md").read_text()
+    assert "**QUALIFIED**" in text
+    for words in (
+        "Released by",
+        "0" * 40,
+        "Mali-G715",
+        "delegate\\_bench",
+        "suites/release.yaml",
+        "Since the baseline",
+    ):
+        assert words in text, words
+    page = (bundle.parent / "qualification.html").read_text()
+    assert "Released by" in page
+
+
+def test_what_devices_say_is_text_in_the_document(tmp_path: Path) -> None:
+    matrix = run()
+    hostile = "<script>alert(1)</script> | `x`\n# heading"
+    matrix["devices"][0]["adapter"] = hostile
+    folder = finished(tmp_path / "run", matrix)
+    evidence.write(decide(matrix, policy(), DECIDED, baseline()), folder, folder)
+    assert "<script>" not in (folder / "qualification.html").read_text()
+    text = (folder / "qualification.md").read_text()
+    assert "<script>" not in text.replace("\\<", "")
+    assert "\n# heading" not in text
