@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     # What a release manager signs is made of reports.
     "release": {*MIDDLE, *LOW, "measure", "report"},
     # What the doctor finds is shown by what shows a report.
-    "doctor": {*MIDDLE, *LOW, "report.terminal", "report.figures"},
+    "doctor": {*MIDDLE, *LOW, "report.surface", "report.figures"},
     **{key: {"engine", "localise", "report", "release", "doctor", *TOP, *MIDDLE, *LOW, "measure"} for key in TOP},
 }
 # A runner is told its job's shape and its platform by the seams of these two rooms.

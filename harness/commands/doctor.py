@@ -29,7 +29,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from harness.devices.base import DeviceError
     from harness.doctor.examine import Lab, inventory_of
     from harness.doctor.findings import show_end, show_section
-    from harness.report.terminal import surface_of
+    from harness.report.surface import surface_of
 
     surface = surface_of(sys.stdout, os.environ)
     sections = []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.plan.cell import Model
     from harness.plan.explained import PredictionRow, RefusedOpRow
     from harness.plan.suite import Suite
-    from harness.report.terminal import Surface
+    from harness.report.surface import Surface
 
 _DEVICES = "devices.yaml"
 _SUITES = (".yaml", ".yml")
@@ -36,7 +36,7 @@ def _plan(options: argparse.Namespace) -> int:
     import json
     import os
 
-    from harness.report.terminal import surface_of
+    from harness.report.surface import surface_of
 
     suites = _read_suites(options.files)
     specs, unknown = _lab(options.devices)

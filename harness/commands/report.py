@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
 def _show(options: argparse.Namespace) -> int:
     import os
 
-    from harness.report import csvfile, github, markdown, matrix, openmetrics, terminal, write
+    from harness.report import csvfile, github, markdown, matrix, openmetrics, surface, terminal, write
 
     found = matrix.load(options.run_folder)
     folder = options.run_folder if options.run_folder.is_dir() else options.run_folder.parent
@@ -60,7 +60,7 @@ def _show(options: argparse.Namespace) -> int:
         case "github":
             text = "\n".join([*github.workflow_commands(found), ""])
         case _:
-            text = terminal.render(found, terminal.surface_of(sys.stdout, os.environ), folder)
+            text = terminal.render(found, surface.surface_of(sys.stdout, os.environ), folder)
     print(text, end="")
     return 0
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.report.figures import plain
-from harness.report.terminal import Surface, emit
+from harness.report.surface import Surface, emit
 
 _WIDEST = 100
 _MARK, _WHAT = 7, 10

@@ -158,7 +158,9 @@ def _figures(row: AccuracyRow) -> dict[str, float | None]:
     return gates.figures([judged], None, None, None, None)
 
 
-def hints_of(row: CellRow, evidence: Evidence, outputs: Sequence[OutputFile], earlier: Earlier) -> list[str]:
+def hints_of(
+    cell: Cell, row: CellRow, evidence: Evidence, outputs: Sequence[OutputFile], earlier: Earlier
+) -> list[str]:
     """Why the outputs of a cell that fails on accuracy may look as they do, in words."""
     failed = [gate for gate in row["gates"] if gate["verdict"] == "FAIL" and is_accuracy(gate["gate"])]
     if not failed:
@@ -170,7 +172,7 @@ def hints_of(row: CellRow, evidence: Evidence, outputs: Sequence[OutputFile], ea
     stale = {
         position: name
         for position, sample in wrong.items()
-        if (name := earlier.same(row, files[sample, position])) is not None
+        if (name := earlier.same(cell, files[sample, position])) is not None
     }
     return hints.find(evidence.measured, judging.arrays, evidence.model.outputs, wrong, stale)
 
@@ -207,14 +209,14 @@ class Earlier:
             return
         for file in result.measurement.outputs:
             if file.crc32 and file.bytes >= _FEW_BYTES:
-                entry = (result.order, cell.model.name, cell.id)
+                entry = (result.order, cell.model.path, cell.id)
                 self._seen.setdefault((cell.device, file.bytes, file.crc32), []).append(entry)
 
-    def same(self, row: CellRow, file: OutputFile) -> str | None:
-        """The last cell of another model that gave a file's very bytes before the row's cell did."""
-        seen = self._seen.get((row["device"], file.bytes, file.crc32), [])
-        own = next((order for order, _, cell in seen if cell == row["id"]), None)
+    def same(self, cell: Cell, file: OutputFile) -> str | None:
+        """The last cell of another model that gave a file's very bytes before this cell did."""
+        seen = self._seen.get((cell.device, file.bytes, file.crc32), [])
+        own = next((order for order, _, other in seen if other == cell.id), None)
         before = [
-            (order, cell) for order, model, cell in seen if model != row["model"] and (own is None or order < own)
+            (order, other) for order, path, other in seen if path != cell.model.path and (own is None or order < own)
         ]
         return max(before)[1] if before else None

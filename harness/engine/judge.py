@@ -228,7 +228,7 @@ class Judge:
     ) -> None:
         """Say what may be the matter with outputs that fail, and whose error it is; leave pictures."""
         measurement = last_measured(rounds)
-        found = hints_of(row, evidence, measurement.outputs if measurement else (), self._earlier)
+        found = hints_of(cell, row, evidence, measurement.outputs if measurement else (), self._earlier)
         if copied:
             found.insert(0, CPU_COPY_WORDS.format(cpu=self._references.cpu_cell(cell)))
         if found:

@@ -101,6 +101,7 @@ def _suite_row(suite: Suite) -> SuiteRow:
         "sha256": suite.sha256,
         "gates": gates,
         "name": suite.name,
+        "coverage": suite.coverage,
         "qualification": qualification,
     }
 

@@ -15,7 +15,7 @@ from typing import Any
 from harness.localise import reproduce
 from harness.localise.bugreport import bug_report
 from harness.localise.sides import Sides
-from harness.localise.task import Array, Located, rounding
+from harness.localise.task import Array, Located
 from harness.paths import write_atomically
 from harness.plan.cell import Cell, Delegate, Model, RoundResult
 
@@ -105,7 +105,7 @@ def _manifest(found: Located, submodel: bytes, evidence: Evidence) -> dict[str, 
         "op": row["op"],
         "crash": not found.device_outputs,
         "max_abs_of_range": off,
-        "limit": _limit(off, rounding(cell.delegate.precision)),
+        "limit": _limit(off, found.tolerance),
         "model": {"name": cell.model.name, "sha256": evidence.model.sha256, "bytes": evidence.model.size},
         "submodel": {"sha256": hashlib.sha256(submodel).hexdigest(), "bytes": len(submodel)},
         "inputs": [{**entry, "file": f"inputs/i{entry['index']}.bin"} for entry in _tensors(found.inputs)],
@@ -165,9 +165,9 @@ def _error(found: Located) -> float | None:
     )
 
 
-def _limit(off: float | None, noise: float) -> float:
+def _limit(off: float | None, tolerance: float) -> float:
     """Of the range: what is the bug on another device too, and no rounding."""
-    return _MOST if off is None else max(noise, min(_MOST, off / _SHARE))
+    return max(tolerance, _MOST if off is None else min(_MOST, off / _SHARE))
 
 
 def _numbers(array: Array) -> list[float]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.localise.task import Array
 
 # In steps: what correct kernels differ by in one quantised operation, and what no plain integer may differ by.
-_QUANTISED_STEPS = 2.0
+QUANTISED_STEPS = 2.0
 _PLAIN_STEPS = 0.25
+_MEANINGLESS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,21 @@ class Difference:
             differ; the bare error where the reference is 0 everywhere.
         score: the error over what rounding may do to this tensor, at least 1. Errors above the whole range count as
             the range: values that are not finite are no more wrong than values that are altogether wrong.
+        floor: what rounding may do.
         tensor: number of the (worst) tensor; None if there was nothing to compare.
     """
 
     error: float
     score: float
+    floor: float = 0.0
     tensor: int | None = None
+
+    @property
+    def words(self) -> str:
+        """The error for a person."""
+        if self.error > _MEANINGLESS:
+            return "beyond all measure" if math.isfinite(self.error) else "NaN or infinite values"
+        return f"{100 * self.error:.3g} % of its range"
 
     @property
     def stated(self) -> float:
@@ -58,14 +68,14 @@ def worst(
             continue
         one = difference(values, reference[tensor], tensor in quantised, noise)
         if found.tensor is None or (one.score, one.error) > (found.score, found.error):
-            found = Difference(one.error, one.score, tensor)
+            found = replace(one, tensor=tensor)
     return found
 
 
 def difference(measured: Array, reference: Array, quantised: bool, noise: float) -> Difference:
     """The difference of one tensor."""
     if measured.size != reference.size:  # a runtime may leave out dimensions of size 1
-        return Difference(math.inf, 1.0 / noise)
+        return Difference(math.inf, 1.0 / noise, noise)
     if not measured.size:
         return RIGHT
     x = measured.reshape(-1).astype(np.float64)
@@ -73,7 +83,7 @@ def difference(measured: Array, reference: Array, quantised: bool, noise: float)
     both = np.isfinite(x) & np.isfinite(y)
     same = (np.isnan(x) & np.isnan(y)) | (x == y)
     if not np.all(both | same):
-        return Difference(math.inf, 1.0 / noise)
+        return Difference(math.inf, 1.0 / noise, noise)
     x, y = x[both], y[both]
     if not x.size:
         return RIGHT
@@ -81,5 +91,5 @@ def difference(measured: Array, reference: Array, quantised: bool, noise: float)
     error = float(np.abs(x - y).max()) / span
     floor = noise
     if reference.dtype.kind in "iub":
-        floor = max(noise, _QUANTISED_STEPS / span) if quantised else _PLAIN_STEPS / span
-    return Difference(error, max(min(error, 1.0) / floor, 1.0))
+        floor = max(noise, QUANTISED_STEPS / span) if quantised else _PLAIN_STEPS / span
+    return Difference(error, max(min(error, 1.0) / floor, 1.0), floor)

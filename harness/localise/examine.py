@@ -241,9 +241,7 @@ class Examiner:
         if not isinstance(again, Problem):
             change = self.compare({tensor: again[tensor] for tensor in there}, there)
             if change.score >= JUMP:
-                words = (
-                    f"the device answers differently each time (up to {self._name(last)}: {change.error:.2g} of range)"
-                )
+                words = f"the device answers differently each time (up to {self._name(last)}: {change.words} apart)"
                 return Finding("unstable", words, jump.before + 1, last)
         words = f"wrong from {self._name(last)} on, which is right on its own: it takes more of the model to be wrong"
         return Finding("segment", words, max(0, last - max(_WIDTHS) + 1), last)

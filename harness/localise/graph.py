@@ -80,6 +80,11 @@ class Graph:
         self._made = {tensor: at for at, step in enumerate(self.steps) for tensor in step.node.outputs}
         self._last = self._last_uses()
 
+    @property
+    def integer(self) -> bool:
+        """Whether the model computes in quantised integers, at least in part."""
+        return any(tensor in self.quantised and self.types[tensor] != "FLOAT32" for tensor in self._made)
+
     def shape(self, tensor: int) -> list[int]:
         """Shape of a tensor as the file states it."""
         stored = self._graph.tensors[tensor].shape

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.localise.compare import RIGHT, Difference
+from harness.localise.compare import QUANTISED_STEPS, RIGHT, Difference
 from harness.localise.cut import Cutter
 from harness.localise.examine import Examiner, Finding
 from harness.localise.graph import Node, Refused
@@ -25,6 +25,9 @@ from harness.plan.cell import Problem
 from harness.plan.explained import CulpritRow, LocalisationRow
 
 __all__ = ["localise"]
+
+_ON_CPU = "no_node_delegated"
+"""Kind of the problem that the accelerator takes no operation of a piece."""
 
 
 def localise(task: Task, probe: Probe, seconds_left: Callable[[], float], tell: Callable[[str], None]) -> Located:
@@ -86,7 +89,9 @@ class _Search:
         self._task = task
         self._runs = runs
         self._graph = runs.graph
-        self._examiner = Examiner(runs, task.noise)
+        # Behind a DEQUANTIZE the steps of quantised values are there still.
+        noise = max(task.noise, QUANTISED_STEPS / 255) if self._graph.integer else task.noise
+        self._examiner = Examiner(runs, noise)
         self._last = len(self._graph.steps) - 1
         self._stretches: list[_Stretch] = []
         self._passed_on: list[Finding] = []
@@ -162,6 +167,8 @@ class _Search:
         device = self._runs.device(cut, stretch.base)
         if isinstance(device, Problem):
             self._runs.note(piece, device, "prefix" if stretch.base == START else "segment")
+            if device.kind == _ON_CPU:  # so it does in the whole model
+                stretch.found[cut], stretch.scores[cut] = RIGHT, RIGHT.score
             return device.reason
         found = self._examiner.compare(device, reference)
         stretch.found[cut] = found
@@ -172,7 +179,7 @@ class _Search:
     def _finding(self, stretch: _Stretch, jump: Jump, finding: Finding) -> Located:
         before, after = stretch.found[jump.before], stretch.found[jump.after]
         first, last = self._nodes(finding.first)[0], self._graph.steps[finding.last].node
-        growth = f"the error jumps from {before.error:.2g} to {after.error:.2g} of range"
+        growth = f"the error jumps from {before.words} to {after.words}"
         if finding.kind == "unstable":
             return self._answer("not_found", finding.words)
         node = finding.node
@@ -198,14 +205,15 @@ class _Search:
             tuple(inputs),
             tuple(reference[tensor] for tensor in piece.outputs),
             tuple(device[tensor] for tensor in piece.outputs),
+            JUMP * self._examiner.compare(device, reference).floor,
         )
 
     def _nothing(self, whole: Difference) -> Located:
         """No jump is left."""
         if whole.score < JUMP:
-            words = f"the whole model is right in this run: {whole.error:.2g} of range is rounding"
+            words = f"the whole model is right in this run: {whole.words} is rounding"
             return self._answer("not_found", words)
-        words = f"the error grows without a jump to {whole.error:.2g} of range: precision, and no single operation"
+        words = f"the error grows without a jump to {whole.words}: precision, and no single operation"
         words += "".join(f"; {finding.words}" for finding in self._passed_on)
         located = self._answer("gradual", words)
         located.row["growth"] = "gradual"

@@ -32,6 +32,7 @@ SIDES = ("reference", "device")
 _SECONDS = 300
 _TYPES = "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64"
 _FORMATS = dict(zip(_TYPES.split(), "?bBhHiIqQefd", strict=True))
+_TROUBLE = "trouble.txt"
 _PHONE = "/data/local/tmp"
 _ADAPTER = re.compile(r"Selected adapter: ([^\n]*)")
 _NO_NODE = "No operations will run on the GPU"
@@ -106,12 +107,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         manifest = json.loads((here / "manifest.json").read_text(encoding="utf-8"))
         if options.side:
-            return _python_side(here, manifest, options.side, options.into)
+            try:
+                return _python_side(here, manifest, options.side, options.into)
+            except Exception as error:  # whatever the runtime raises; what it prints meanwhile would hide the words
+                (options.into / _TROUBLE).write_text(str(error) or type(error).__name__, encoding="utf-8")
+                return NOT_TRIED
         with tempfile.TemporaryDirectory(prefix="reproduce-") as place:
             return _judge(here, manifest, options, Path(place))
     except (Trouble, OSError, ValueError, KeyError) as error:
-        words = f"the bundle lacks {error}" if isinstance(error, KeyError) else str(error)
-        _say(words if options.side else f"cannot be tried: {words}")
+        _say(f"cannot be tried: {f'the bundle lacks {error}' if isinstance(error, KeyError) else error}")
         return NOT_TRIED
 
 
@@ -167,9 +171,10 @@ def _answers(here: Path, manifest: dict[str, Any], options: argparse.Namespace, 
     done = _run(command)
     if done.returncode < 0:
         raise Crash(f"killed by signal {-done.returncode}")
-    if done.returncode != 0:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise Trouble(said[-1] if said else f"the {side} side ended with exit code {done.returncode}")
+    trouble = place / _TROUBLE
+    if done.returncode != 0 or trouble.is_file():
+        words = trouble.read_text(encoding="utf-8") if trouble.is_file() else f"exit code {done.returncode}"
+        raise Trouble(f"the {side} side: {words}")
     _show_log(done.stdout + done.stderr, side)
     return [(place / f"o{output['index']}.bin").read_bytes() for output in manifest["outputs"]]
 

@@ -136,13 +136,14 @@ class Runs:
             raise Ended(f"the {self._task.invocations} runs that a search may take were used up")
         self.invocations += 1
         given = self.values(piece) if inputs is None else list(inputs)
-        self._tell(f"{side}: {self._where(piece)}")
         answer = self._probe.run(side, piece.model(given), given, min(seconds, _DEADLINE))
         if isinstance(answer, Problem):
             self._tell(f"{side}: {self._where(piece)}: {answer.reason}")
             if answer.error_class in RETRIED or answer.outcome is Outcome.NOT_RUN:
                 raise Ended(answer.reason)
             return answer
+        if side == "reference":
+            self._tell(f"{side}: {self._where(piece)}: {len(answer)} tensors")
         return dict(zip(piece.outputs, answer, strict=True))
 
     def note(self, piece: Piece, found: Difference | Problem, kind: str) -> None:
@@ -163,11 +164,11 @@ class Runs:
             return
         status = "wrong" if found.score >= JUMP else "right"
         self.cuts.append({**entry, "error": found.stated, "status": status})
-        self._tell(f"device: {self._where(piece)}: error {found.error:.2g} of range ({status})")
+        self._tell(f"device: {self._where(piece)}: {status}, error {found.words}")
 
     def _where(self, piece: Piece) -> str:
         last = self.graph.steps[piece.last].node
-        name = f"op {last.index} {last.type}"
+        name = f"op {last.index} {last.type}" + (", constants unpacked before" if piece.baked else "")
         if piece.first == 0:
             return f"up to {name}"
         first = self.graph.steps[piece.first].node

@@ -26,9 +26,9 @@ def rounding(precision: str, half: bool | None = None) -> float:
 
     Args:
         precision: of a delegate.
-        half: whether the adapter can compute in float16; None if that is not known.
+        half: whether the adapter can compute in float16, which "default" then does; None if that is not known.
     """
-    return _SINGLE if precision == "fp32" or half is False else _HALF
+    return _SINGLE if precision == "fp32" or (precision == "default" and half is False) else _HALF
 
 
 class Probe(Protocol):
@@ -81,6 +81,7 @@ class Located:
         inputs: values of the reference side for it.
         reference_outputs: what the reference side answers to them.
         device_outputs: what the device answers.
+        tolerance: error (max_abs_of_range) from which on an answer of the sub-model is wrong.
     """
 
     row: LocalisationRow
@@ -88,3 +89,4 @@ class Located:
     inputs: tuple[Array, ...] = ()
     reference_outputs: tuple[Array, ...] = ()
     device_outputs: tuple[Array, ...] = ()
+    tolerance: float = 0.0

@@ -11,7 +11,7 @@ With x measured, y the reference, d = x - y, over the n elements of one output o
 | nonfinite | number of elements whose kind differs |
 | range | max(y) - min(y), over all samples of the output together |
 | max_abs | max abs(d) |
-| max_abs_of_range | max_abs / range; where range is 0, / max(abs(y)); integers: at least / 1 |
+| max_abs_of_range | max_abs / range; where range is 0, and for an output of one number if larger: / max(abs(y)) |
 | mean_abs | sum abs(d) / n |
 | rmse | sqrt(sum d^2 / n) |
 | max_rel | max r, with r = abs(d) / max(abs(y), 0.001 * range): the floor keeps noise around zero from counting |
@@ -19,7 +19,7 @@ With x measured, y the reference, d = x - y, over the n elements of one output o
 | max_ulp | floats: largest number of representable values from x to y in the less precise type, see `ulp` |
 | max_steps | integers, quantised or not: max_abs; null for floats and booleans |
 | cosine | sum(x * y) / (norm(x) * norm(y)); null if both norms are 0; 0 if one is |
-| psnr_db | 20 log10(range / rmse), in dB (ITU-T J.340, with the range as peak); null if rmse is 0: infinite |
+| psnr_db | 20 log10(range / rmse), in dB (ITU-T J.340; range as for max_abs_of_range); null if rmse is 0: infinite |
 | snr_db | 10 log10(sum y^2 / sum d^2), in dB: power of the reference over that of the error; null if d is 0 |
 | kl | Kullback-Leibler divergence in nats, mean over rows; only where the reference's are probabilities: `divergence` |
 | top1_agreement | share of samples with the same most likely class; task classify only, see `tasks` |
@@ -40,7 +40,8 @@ import math
 from collections.abc import Sequence
 
 from harness.measure import tasks
-from harness.measure.scan import POSITIONS, Extent, Figures, Nonfinite, bounded, decibels, extent_of, scale_of, scan
+from harness.measure.scale import Extent, bounded, extent_of, scale_of
+from harness.measure.scan import POSITIONS, Figures, Nonfinite, decibels, scan
 from harness.measure.tensors import Array, Samples, describe, numbers
 from harness.plan.cell import Task, TensorSpec
 from harness.plan.row import AccuracyRow, MetricsRow, NonfiniteRow, OutputAccuracyRow, ReferenceRow
@@ -88,7 +89,7 @@ def compare(
             "name": spec.name,
             "dtype": spec.dtype,
             "shape": list(pairs[0][1].shape),
-            **_metrics(_worst(figures[-1]), scale.range, top1),
+            **_metrics(_worst(figures[-1]), scale.range, top1),  # type: ignore[typeddict-item] # has no other keys
         }
         if len(pairs) > 1:
             row["per_sample"] = [_alone(one, own) for (one, _), own in zip(scanned, extents, strict=True)]
@@ -102,7 +103,7 @@ def compare(
         "outputs": rows,
         "samples": len(measured),
         "worst": worst,
-        **_metrics(
+        **_metrics(  # type: ignore[typeddict-item] # has no other keys
             _worst([one for samples in figures for one in samples]),
             rows[worst["output"] if worst else 0]["range"] if rows else None,
             agreement.metrics.get("top1_agreement"),

@@ -2,26 +2,28 @@
 
 | verdict | means |
 |---|---|
-| exact | no difference, or one that float32 rounding explains: at most 2^-18 of the reference's range |
+| exact | no difference, or one that float32 rounding explains: at most 2^-18 of the range, or of each value |
 | fp16 | within what half precision may do to this operation: see `_LIMITS` |
 | wrong | off by more, or NaN or Inf where the reference has none, or the other way round |
 | crashes | the runner died, hung or failed while it compiled or ran the model |
 | unsupported | the delegate does not take the operation |
 | not measured | anything else: a lost device, a file that is missing, a run that was stopped |
 
-What half precision may do, as a share of the reference's range (inputs are rounded to 11 bits first, results again):
-2^-10 where values only move, 2^-8 in arithmetic, 2^-6 in functions and sums. Where a hair's breadth changes the
-answer by a whole step (FLOOR, comparisons, CAST to integers, ARG_MAX), the mean error counts, at most 2 % of the range.
-Values below 2^-14, half's smallest normal number, may come out as 0; values above 65504, its largest, as Inf.
-Quantised outputs may be off by one step.
+What half precision may do, as a share of the reference's range, or of each value where all are far from zero (inputs
+are rounded to 11 bits first, results again): 2^-10 where values only move, 2^-8 in arithmetic, 2^-6 in functions and
+sums. Where a hair's breadth changes the answer by a whole step (FLOOR, comparisons, CAST to integers, ARG_MAX), the
+mean error counts, at most 2 % of the range. Values below 2^-14, half's smallest normal number, may come out as 0. Where
+the reference goes beyond 65504, its largest, Inf may come out, and NaN, as Inf - Inf. Quantised outputs may be off by
+one step.
 
-The reference kernels are not always right (they clamp Inf to 3.4e38, for one). So an answer is held against both
-references that a cell may have, the golden outputs and those of the same device's CPU, and the better verdict counts;
-if they differ, the reason begins with "reference disagrees".
+The reference kernels are not always right (they clamp Inf to 3.4e38: taken for Inf here). So an answer is held against
+both references that a cell may have, the golden outputs and those of the same device's CPU, and the better verdict
+counts; if they differ, the reason begins with "reference disagrees".
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -64,6 +66,8 @@ _STEPPED = frozenset(
         "LESS", "LESS_EQUAL", "NOT_EQUAL", "ROUND", "SIGN",
     }
 )  # fmt: skip
+_ULP = 2.0**-23  # largest share of a float32 value that the next one is away
+_CLAMPED = 3.39e38  # what the reference kernels clamp Inf to, nearly
 _QUANTIZED = frozenset({"int8", "uint8", "int16"})
 
 
@@ -150,7 +154,9 @@ def _output(row: OutputAccuracyRow, op: str) -> _Judged:
     error, largest = row["max_abs_of_range"], row["max_abs"] or 0.0
     if row["nonfinite"]:
         return _nonfinite(row)
-    if largest == 0.0 or (error is not None and error <= EXACT and row["dtype"].startswith("float")):
+    relative = (row.get("max_ulp") or math.inf) * _ULP
+    share = min(relative, math.inf if error is None else error)
+    if largest == 0.0 or (share <= EXACT and row["dtype"].startswith("float")):
         return _Judged("exact", error, None)
     words = f"off by {largest:.3g} at most, {100 * (error or 0.0):.2g} % of the range"
     if row["dtype"] in _QUANTIZED:
@@ -158,19 +164,20 @@ def _output(row: OutputAccuracyRow, op: str) -> _Judged:
     if op in _STEPPED:
         mean = (row["mean_abs"] or 0.0) / (row["range"] or 1.0)
         words = f"{words}; the mean error is {100 * mean:.2g} % of it"
-        return _Judged("fp16" if mean <= STEPPED_MEAN else "wrong", error, words)
+        within = mean <= STEPPED_MEAN and (error or 0.0) <= 1.0  # beyond the range is no near miss
+        return _Judged("fp16" if within else "wrong", error, words)
     if not row["dtype"].startswith("float"):
         return _Judged("wrong", error, words)
     if largest <= HALF_SMALLEST:
         return _Judged("fp16", error, f"{words}; below half precision's smallest normal number")
     limit = _LIMITS.get(op, _SUMS)
-    if error is not None and error <= limit:
+    if share <= limit:
         return _Judged("fp16", error, words)
     return _Judged("wrong", error, f"{words}; half precision explains {100 * limit:.2g} %")
 
 
 def _nonfinite(row: OutputAccuracyRow) -> _Judged:
-    """NaN or Inf on one side only. Half precision may answer Inf for what it cannot hold, but never NaN."""
+    """NaN or Inf on one side only; half precision may make them of what it cannot hold, and cannot lose them."""
     counts = row.get("nonfinite_values")
     words = f"{row['nonfinite']} elements are NaN or Inf on one side only, or of another sign"
     if counts is None:
@@ -179,8 +186,11 @@ def _nonfinite(row: OutputAccuracyRow) -> _Judged:
         f" (NaN: {counts['nan_measured']} measured, {counts['nan_reference']} in the reference;"
         f" Inf: {counts['inf_measured']} and {counts['inf_reference']})"
     )
-    overflow = counts["inf_measured"] - counts["inf_reference"]
-    explained = counts["nan_measured"] == counts["nan_reference"] and overflow == row["nonfinite"]
-    if explained and (row["range"] or 0.0) > HALF_LARGEST:
+    clamped = counts["inf_measured"] - counts["inf_reference"] == row["nonfinite"]
+    if clamped and counts["nan_measured"] == counts["nan_reference"] and (row["range"] or 0.0) >= _CLAMPED:
+        words = f"reference disagrees: it has the largest float32 where {row['nonfinite']} elements are Inf here"
+        return _Judged("exact", row["max_abs_of_range"], words)
+    more = counts["nan_measured"] + counts["inf_measured"] - counts["nan_reference"] - counts["inf_reference"]
+    if more == row["nonfinite"] and (row["range"] or 0.0) > HALF_LARGEST:
         return _Judged("fp16", row["max_abs_of_range"], f"{words}: beyond 65504, half precision's largest number")
     return _Judged("wrong", row["max_abs_of_range"], words)

@@ -28,6 +28,7 @@ LARGEST = 1 << 22
 _SUMS = frozenset({"BATCH_MATMUL", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 _EXPLAINED = 0.1  # share of the error that a hypothesis may leave
 _RIGHT = 0.05  # share of the range that a right answer may be off in float16
+_MANY = 0.25  # share of the elements
 _FAR = 2  # pixels
 _PLACES = 3  # named, of non-finite elements
 
@@ -48,6 +49,12 @@ class _Output:
     @property
     def name(self) -> str:
         return describe(self.spec)
+
+    @property
+    def astray(self) -> bool:
+        """Whether it is another answer altogether: no constant, and off in many places, not only in some."""
+        off = np.abs(self.x - self.y) > _RIGHT * self.range
+        return bool(np.ptp(self.x) != 0.0 and off.mean() >= _MANY)
 
     def error(self, x: Numbers, y: Numbers) -> float:
         """Largest error as a share of the range; infinite where an element is."""
@@ -86,7 +93,7 @@ def find(
     with np.errstate(all="ignore"):
         for position, sample in wrong.items():
             found = _output(measured, reference, outputs[position], position, sample)
-            if position in stale and np.ptp(found.x) != 0.0:
+            if position in stale and found.astray:
                 words.append(f"{found.name} is byte for byte that of an earlier cell, {stale[position]}: stale")
             elif text := next(_said(found, measured, reference, outputs), None):
                 words.append(text)
@@ -231,9 +238,8 @@ def cpu_copy(measured: Samples, cpu: Samples, model: Model) -> bool:
     """Whether a GPU's outputs are the CPU's bit for bit where that is not credible: the GPU cannot have made them.
 
     Two kinds of processor add products in another order, or fuse them. Short sums may round to the same bits, those
-    of five layers and more do not: over all models that we have, none that is right is (see docs/accuracy.md). So
-    only float models with `MIN_SUMS` such operations are looked at, and only outputs with `MIN_VALUES` different
-    values.
+    of five layers and more do not (docs/references.md has what was seen). So only float models with `MIN_SUMS` such
+    operations are looked at, and only outputs with `MIN_VALUES` different values.
 
     Args:
         measured: outputs of a cell all of whose nodes ran on the GPU.

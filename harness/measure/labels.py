@@ -21,7 +21,7 @@ from harness.measure.tensors import Array, Samples, numbers, real
 from harness.plan.cell import TensorSpec
 
 _BLOCK = 1 << 16  # elements
-_DENSE = 1 << 12  # labels as close together as this are counted by position, others by sorting
+_DENSE = 1 << 12  # labels up to this, and as close together, are counted by position, others by sorting
 
 
 def agreement(measured: Samples, reference: Samples, outputs: Sequence[TensorSpec]) -> dict[str, float]:
@@ -83,8 +83,8 @@ def _count(labels: NDArray[Any], into: Counter[int]) -> None:
     if not labels.size:
         return
     low, high = int(labels.min()), int(labels.max())
-    if high - low < _DENSE:
-        counts = np.bincount((labels - labels.dtype.type(low)).astype(np.intp))
+    if high - low < _DENSE and high < _DENSE:
+        counts = np.bincount(labels.astype(np.intp) - low)  # wide enough: bytes would wrap
         found = np.flatnonzero(counts)
         into.update({low + int(label): int(counts[label]) for label in found})
     else:

@@ -11,10 +11,10 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from harness.paths import sha256_file
+from harness.paths import sha256_file, write_atomically
 from harness.plan.row import CellRow
 from harness.record import journal
 from harness.release import document
@@ -25,6 +25,10 @@ BUNDLE = "evidence.zip"
 MANIFEST = "MANIFEST.sha256"
 RECORD = "qualification.json"
 BASELINE = "baseline/matrix.json"
+POLICIES = "policy/"
+HASHED = (matrix_file.FILE_NAME, journal.NAME)
+"""Files whose hashes the document states."""
+_DOCUMENTS = ("qualification.md", "qualification.html")
 _COLUMNS = (
     "cell",
     "outcome",
@@ -55,20 +59,13 @@ def write(decision: Decision, run: Path, out: Path) -> list[Path]:
     """
     out.mkdir(parents=True, exist_ok=True)
     kept = dict(_files(run, out))
-    hashes = {name: sha256_file(kept[name]) for name in (matrix_file.FILE_NAME, journal.NAME) if name in kept}
-    made = document.compose(decision, hashes)
-    texts = {
-        "qualification.md": document.markdown(made),
-        "qualification.html": document.html(made),
-        RECORD: json.dumps(decision.record(), indent=1, ensure_ascii=False) + "\n",
-    }
-    written = []
-    for name, text in texts.items():
-        (out / name).write_text(text, encoding="utf-8")
-        written.append(out / name)
-    extra = {name: text.encode() for name, text in texts.items()}
-    extra["rows.csv"] = _rows(decision).encode()
-    extra |= _policy_file(decision)
+    hashes = {name: sha256_file(kept[name]) for name in HASHED if name in kept}
+    made = texts(decision, hashes)
+    record = json.dumps(decision.record(), indent=1, ensure_ascii=False) + "\n"
+    extra = {**{name: _utf8(text) for name, text in made.items()}, RECORD: _utf8(record), **_policy_file(decision)}
+    written = [out / name for name in (*_DOCUMENTS, RECORD)]
+    for path in written:
+        write_atomically(path, extra[path.name])
     if decision.baseline is not None:
         extra[BASELINE] = matrix_file.encode(decision.baseline)
     bundle = out / BUNDLE
@@ -76,6 +73,21 @@ def write(decision: Decision, run: Path, out: Path) -> list[Path]:
     digest = out / f"{BUNDLE}.sha256"
     digest.write_text(f"{sha256_file(bundle)}  {BUNDLE}\n", encoding="utf-8")
     return [*written, bundle, digest]
+
+
+def texts(decision: Decision, hashes: Mapping[str, str]) -> dict[str, str]:
+    """What people read of a decision: the document, and every row's provenance.
+
+    Args:
+        decision: what was decided.
+        hashes: SHA-256 of each of `HASHED` that there is.
+    """
+    made = document.compose(decision, hashes)
+    return {
+        "qualification.md": document.markdown(made),
+        "qualification.html": document.html(made),
+        "rows.csv": _rows(decision),
+    }
 
 
 def _files(run: Path, out: Path) -> Iterator[tuple[str, Path]]:
@@ -88,6 +100,11 @@ def _files(run: Path, out: Path) -> Iterator[tuple[str, Path]]:
         yield name, path
 
 
+def _utf8(text: str) -> bytes:
+    """Devices may send text that is no Unicode; a "?" there is better than no document."""
+    return text.encode("utf-8", "replace")
+
+
 def _policy_file(decision: Decision) -> dict[str, bytes]:
     """The file of the policy, if it still is what was read."""
     try:
@@ -95,7 +112,7 @@ def _policy_file(decision: Decision) -> dict[str, bytes]:
     except OSError:
         return {}
     same = hashlib.sha256(data).hexdigest() == decision.policy.sha256
-    return {f"policy/{Path(decision.policy.origin).name}": data} if same else {}
+    return {f"{POLICIES}{Path(decision.policy.origin).name}": data} if same else {}
 
 
 def _rows(decision: Decision) -> str:

@@ -10,17 +10,17 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from pydantic import ValidationError
+import yaml
 
+from harness import __version__
 from harness.errors import UsageError
-from harness.measure import latency
 from harness.plan.qualification import Qualification
-from harness.plan.row import CellRow, Matrix
+from harness.plan.row import Matrix
 from harness.record import journal
-from harness.release.decide import Policy, decide
-from harness.release.evidence import BASELINE, MANIFEST, RECORD
+from harness.release import follows
+from harness.release.decide import Decision, Policy, decide, is_own
+from harness.release.evidence import BASELINE, BUNDLE, HASHED, MANIFEST, POLICIES, RECORD, texts
 from harness.report import matrix as matrix_file
 
 _CHUNK = 1 << 20
@@ -37,7 +37,7 @@ class Check:
 
 
 def verify(bundle: Path) -> list[Check]:
-    """Check a bundle.
+    """Check a bundle, or the one in a folder.
 
     Returns:
         What was checked, in order; the content is only looked at when every hash is right.
@@ -46,10 +46,11 @@ def verify(bundle: Path) -> list[Check]:
         UsageError: the file is no readable zip.
     """
     try:
-        with zipfile.ZipFile(bundle) as archive:
+        with zipfile.ZipFile(bundle / BUNDLE if bundle.is_dir() else bundle) as archive:
             return list(_checks(archive))
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise UsageError(f"{bundle}: is no readable evidence bundle: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{bundle}: is no readable evidence bundle: {why}; `harness qualify` writes one") from None
 
 
 def _checks(archive: zipfile.ZipFile) -> Iterator[Check]:
@@ -109,26 +110,16 @@ def _content(archive: zipfile.ZipFile) -> Iterator[Check]:
             yield Check("matrix.json", (str(error),))
             return
         yield Check(f"matrix.json: {len(matrix['cells'])} cells, each with one outcome")
-        yield Check("latency figures follow from the raw samples", tuple(_wrong_medians(matrix)))
+        yield Check("latency figures follow from the raw samples", tuple(follows.wrong_latencies(matrix)))
+        yield Check("gates and outcomes follow from the figures", tuple(follows.wrong_verdicts(matrix)))
         yield from _journal(archive, matrix, place)
-        yield Check("the decision follows from the matrix and the policy", tuple(_decision(archive, matrix, baseline)))
+        yield from _decision(archive, matrix, baseline)
 
 
 def _matrix(archive: zipfile.ZipFile, name: str, place: Path) -> Matrix:
     file = place / name.replace("/", "-")
     file.write_bytes(archive.read(name))
     return matrix_file.load(file)
-
-
-def _wrong_medians(matrix: Matrix) -> Iterator[str]:
-    for row in matrix["cells"]:
-        found = row["latency"]
-        if found is None:
-            continue
-        again = latency.summarise(found["rounds"], found["scope"], found["init_us"], found["first_us"], found["start"])
-        for figure in ("count", "median_us", "p90_us", "min_us", "max_us"):
-            if again[figure] != found[figure]:
-                yield f"{row['id']}: {figure} is not that of its samples"
 
 
 def _journal(archive: zipfile.ZipFile, matrix: Matrix, place: Path) -> Iterator[Check]:
@@ -139,42 +130,57 @@ def _journal(archive: zipfile.ZipFile, matrix: Matrix, place: Path) -> Iterator[
     file.write_bytes(archive.read(journal.NAME))
     try:
         plan, attempts = journal.read(file)
-    except ValueError as error:
-        yield Check("the journal", (str(error),))
+        wrong = tuple(follows.wrong_rows(matrix, plan, attempts))
+    except (ValueError, KeyError, TypeError) as error:
+        yield Check("the journal", (f"{journal.NAME}: cannot be read: {str(error).replace(str(place), '')}",))
         return
-    planned = {entry["id"] for entry in plan["cells"]}
-    wrong = [
-        f"{row['id']}: is in the matrix, but was not planned" for row in matrix["cells"] if row["id"] not in planned
-    ]
-    wrong += [f"{name}: was planned, but is not in the matrix" for name in planned - {r["id"] for r in matrix["cells"]}]
-    samples = _samples(attempts)
-    wrong += [
-        f"{row['id']}: its samples are not those of the journal" for row in matrix["cells"] if _differs(row, samples)
-    ]
-    yield Check(f"the journal: {len(attempts)} attempts behind the rows", tuple(wrong))
+    yield Check(f"the rows are those of the journal: {len(attempts)} attempts", wrong)
 
 
-def _samples(attempts: list[dict[str, Any]]) -> dict[tuple[str, int], list[float]]:
-    """Raw latencies of each measured round."""
-    return {
-        (one["cell"], one["round"]): list(one["measurement"]["samples_us"]) for one in attempts if one["measurement"]
-    }
-
-
-def _differs(row: CellRow, samples: dict[tuple[str, int], list[float]]) -> bool:
-    rounds = row["latency"]["rounds"] if row["latency"] else []
-    return any(samples.get((row["id"], one["round"])) != one["samples_us"] for one in rounds)
-
-
-def _decision(archive: zipfile.ZipFile, matrix: Matrix, baseline: Matrix | None) -> Iterator[str]:
+def _decision(archive: zipfile.ZipFile, matrix: Matrix, baseline: Matrix | None) -> Iterator[Check]:
+    what = "the decision follows from the matrix and the policy"
     try:
         stated = json.loads(archive.read(RECORD))
         asks = Qualification.model_validate(stated["policy"])
         policy = Policy(asks, stated["policy_origin"], stated["policy_sha256"])
-        again = decide(matrix, policy, stated["decided"], baseline).record()
-    except (KeyError, ValueError, TypeError, ValidationError) as error:
-        yield f"{RECORD}: cannot be decided again: {error}"
+        decision = decide(matrix, policy, stated["decided"], baseline)
+        again = decision.record()
+        wrong = [
+            f"{RECORD}: '{key}' is {stated.get(key)!r}, but {again[key]!r} follows"
+            for key in ("verdict", "reasons", "disqualified", "run", "baseline")
+            if again[key] != stated.get(key)
+        ]
+        if not (is_own(asks, matrix) or _is_filed(asks, stated["policy_sha256"], archive)):
+            wrong.append(f"{RECORD}: the policy is neither the run's own nor that of a file in policy/")
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        yaml.YAMLError,
+    ) as error:  # ValidationError is a ValueError
+        yield Check(what, (f"{RECORD}: cannot be decided again: {error}",))
         return
-    for key in ("verdict", "reasons", "disqualified", "run", "baseline"):
-        if again[key] != stated.get(key):
-            yield f"{RECORD}: '{key}' is {stated.get(key)!r}, but {again[key]!r} follows"
+    yield Check(f"{what}: {again['verdict']}, on {stated['decided']}", tuple(wrong))
+    if stated.get("harness") == __version__:
+        yield Check("the document says what was decided", tuple(_wrong_texts(archive, decision)))
+
+
+def _is_filed(asks: Qualification, sha256: str, archive: zipfile.ZipFile) -> bool:
+    """Whether a suite's file in the bundle has this policy."""
+    for name in archive.namelist():
+        if not name.startswith(POLICIES):
+            continue
+        data = archive.read(name)
+        if hashlib.sha256(data).hexdigest() == sha256:
+            found = yaml.safe_load(data)
+            return Qualification.model_validate(found["qualification"]) == asks
+    return False
+
+
+def _wrong_texts(archive: zipfile.ZipFile, decision: Decision) -> Iterator[str]:
+    names = archive.namelist()
+    hashes = {name: _digest(archive, name) for name in HASHED if name in names}
+    for name, text in texts(decision, hashes).items():
+        if name not in names or archive.read(name) != text.encode("utf-8", "replace"):
+            yield f"{name}: is not what this harness writes of this decision"

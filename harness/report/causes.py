@@ -15,6 +15,7 @@ from harness.report.words import listed
 
 _GATES = {
     "nonfinite": "Outputs hold NaN or infinity",
+    "cpu_copy": "Outputs are bit for bit the CPU's: the accelerator did not compute them",
     "max_abs_of_range": "Outputs are further off the reference than allowed",
     "baseline_outcome": "The outcome is worse than in the baseline",
     "baseline_accuracy": "Outputs are further off than in the baseline",
@@ -24,6 +25,7 @@ _GATES = {
     "delegated_nodes": "Fewer nodes on the accelerator than demanded",
 }
 """Failed gate -> a cause's title, gravest first: a cell with several is told under its gravest."""
+_LONGEST_TITLE = 100
 _OUTCOME_COUNT = re.compile(r"\d+ (FAIL|ERROR|TIMEOUT|NOT_RUN|UNSUPPORTED)\b")
 _NUMBERS = re.compile(r"\d+(\.\d+)?")
 
@@ -44,9 +46,9 @@ class Cause:
 
     @property
     def example(self) -> str:
-        """What the worst cell says, where that is more than the title."""
+        """What the worst cell says beyond the title."""
         text = reason(self.rows[0])
-        return "" if text.lower() == self.title.lower() else text
+        return text[len(self.title) :].lstrip(";: ") if text.lower().startswith(self.title.lower()) else text
 
     @property
     def culprit(self) -> str:
@@ -82,8 +84,21 @@ def causes(matrix: Matrix) -> list[Cause]:
     for (outcome, waived, _), members in grouped.items():
         rows = tuple(sorted(members, key=lambda row: -_severity(row)))
         next_step = advice(rows[0], matrix["delegates"])
-        found.append(Cause(outcome, waived, _title(rows[0]), _place(rows, every), next_step, rows))
-    return sorted(found, key=lambda cause: (cause.waived, figures.rank(cause.rows[0])[0], -len(cause.rows)))
+        found.append(Cause(outcome, waived, _brief(_title(rows[0])), _place(rows, every), next_step, rows))
+    return sorted(found, key=_order)
+
+
+def _order(cause: Cause) -> tuple[bool, int, int, int]:
+    """What is waived last; worst outcome first, then gravest gate, then most cells."""
+    titles = list(_GATES.values())
+    grave = titles.index(cause.title) if cause.title in titles else len(titles)
+    return cause.waived, figures.rank(cause.rows[0])[0], grave, -len(cause.rows)
+
+
+def _brief(title: str) -> str:
+    """A title without its details: a long one is cut where an explanation begins."""
+    head, _, _ = title[:_LONGEST_TITLE].rpartition(": ")
+    return head if len(title) > _LONGEST_TITLE and " " in head else title
 
 
 def _place(rows: Sequence[CellRow], every: Mapping[str, Sequence[str]]) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import cast
 
 from harness.measure.verdict import is_waived
 from harness.plan.row import CellRow, DeviceRow, Matrix
 from harness.report import figures
+from harness.report.culprits import FOUND
 
 Field = str | int | float | bool | None
 
@@ -18,8 +20,14 @@ COLUMNS = (
     "max_abs", "max_abs_of_range", "nonfinite",
     "nodes_delegated", "nodes_total", "partitions", "peak_rss_bytes",
     "adapter", "adapter_software", "emulated", "runner", "runner_context", "runtime_version", "attempts",
+    "mean_abs", "rmse", "cosine", "max_rel", "p99_rel", "max_ulp", "max_steps", "snr_db", "psnr_db", "kl",
+    "waivers", "regression", "latency_ratio", "accuracy_ratio", "outcome_before", "culprit", "diagnosis",
+    "predicted_nodes", "prediction_agrees", "void_reasons",
 )  # fmt: skip
 
+_METRICS = (
+    "mean_abs", "rmse", "cosine", "max_rel", "p99_rel", "max_ulp", "max_steps", "snr_db", "psnr_db", "kl",
+)  # fmt: skip
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -71,6 +79,32 @@ def _fields(row: CellRow, device: DeviceRow | None) -> dict[str, Field]:
         "runner_context": row["runner"] and row["runner"]["context"],
         "runtime_version": row["runtime"] and row["runtime"]["version"],
         "attempts": len(row["attempts"]),
+        **_judged(row),
+        **_explained(row),
+    }
+
+
+def _judged(row: CellRow) -> dict[str, Field]:
+    """Figures against the reference that the gates judge, the first one."""
+    entry = row["accuracy"][0] if row["accuracy"] else None
+    return {name: cast(Field, entry.get(name)) if entry else None for name in _METRICS}
+
+
+def _explained(row: CellRow) -> dict[str, Field]:
+    change, found = row["regression"], row["compatibility"]
+    localised, diagnosis = row["localisation"], row.get("diagnosis")
+    waivers = dict.fromkeys(gate["waiver"] for gate in row["gates"] if gate["waiver"])
+    return {
+        "waivers": " ".join(waivers) or None,
+        "regression": change and change["verdict"],
+        "latency_ratio": change and change["latency_ratio"],
+        "accuracy_ratio": change and change["accuracy_ratio"],
+        "outcome_before": change and change["outcome_before"],
+        "culprit": localised["words"] if localised and localised["status"] in FOUND else None,
+        "diagnosis": diagnosis and diagnosis["kind"],
+        "predicted_nodes": found and found["predicted"]["nodes_delegated"],
+        "prediction_agrees": found and found["agrees"],
+        "void_reasons": "; ".join(row["validity"]["reasons"]) or None,
     }
 
 

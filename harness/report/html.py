@@ -12,7 +12,7 @@ from markupsafe import Markup
 from harness.measure.verdict import GOOD
 from harness.paths import cache_dir
 from harness.plan.row import CellRow, Matrix
-from harness.report import changes, fields, figures, words
+from harness.report import changes, fields, figures, findings, words
 from harness.report.causes import causes, shortfalls
 from harness.report.page import assets, data, library
 
@@ -57,6 +57,7 @@ def render(matrix: Matrix) -> str:
             first_causes=_FIRST_CAUSES,
             shortfalls=shortfalls(matrix),
             changes=changes.changes(matrix),
+            open_waivers=findings.open_waivers(matrix),
             counts=[(outcome.value, count) for outcome, count in words.outcome_counts(summary).items()],
             groups=groups[:_LISTED_GROUPS],
             more_groups=len(groups) - _LISTED_GROUPS,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from harness.measure.verdict import GOOD, is_waived
 from harness.plan.row import CellRow, Matrix
-from harness.report import figures, words
+from harness.report import figures, findings, words
+from harness.report.causes import Cause, causes
+from harness.report.changes import change_words, changes
+from harness.report.culprits import culprits
 from harness.report.grid import Grid, make_grid
+from harness.report.reasons import log_of
 
 LONGEST = 60_000
 """Characters; GitHub refuses comments longer than 65,536."""
@@ -15,13 +20,15 @@ LONGEST = 60_000
 _WIDEST_TABLE = 8
 _LEGEND = "Median latency, speed-up over the best CPU, largest difference in % of the output range."
 _NAMES_PER_GROUP = 5
+_LINES = 5
+_LONGEST_LINE = 300
 _RESERVE = 200  # characters, for the line on what was left out
 _SPECIAL = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)|:(?=//)")
 _REFERENCE = re.compile(r"[@#](?=\w)")
 
 
 def render(matrix: Matrix) -> str:
-    """The summary in GitHub's Markdown: verdict, counts, matrix, then what is not passing, worst first.
+    """The summary in GitHub's Markdown: verdict, what is not passing, worst first, what changed, then the matrix.
 
     Parts that would make it longer than `LONGEST` are left out, and the text says so.
     """
@@ -34,14 +41,46 @@ def render(matrix: Matrix) -> str:
         *(f"- {escape(caution)}" for caution in words.cautions(matrix)),
         "",
     ]
-    groups = [_group(group) for group in words.not_passing(matrix)]
-    tables = _tables(make_grid(matrix))
-    left = LONGEST - _length(head)
-    listed = _fit(groups, left // 2 if tables else left, "not passing")
-    shown = _fit(tables, left - _length(listed), "tables")
+    listed = _fit([_cause(cause) for cause in causes(matrix)], LONGEST // 2, "not passing")
     if listed:
-        shown += ["### Not passing, worst first", "", *listed]
+        head += ["### Not passing, worst first", "", *listed, ""]
+    for title, lines in (
+        ("Since the baseline", _changes(matrix)),
+        ("Where wrong answers come from", _culprits(matrix)),
+        ("Not the accelerator's fault alone", findings.diagnoses(matrix)),
+        ("Waivers", findings.waiver_lines(matrix)),
+        ("Operations", findings.conformance_lines(matrix)),
+        ("Not where it was foretold", findings.disagreements(matrix)),
+    ):
+        head += _section(title, lines)
+    shown = _fit(_tables(make_grid(matrix)), LONGEST - _length(head), "tables")
     return "\n".join([*head, *shown]).rstrip() + "\n"
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    """A heading and a short list; nothing without any line."""
+    if not lines:
+        return []
+    more = len(lines) - _LINES
+    rest = [f"- _and {more} more: see index.html_"] if more > 0 else []
+    return [f"### {title}", "", *(f"- {escape(_short(line))}" for line in lines[:_LINES]), *rest, ""]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_LINE else f"{text[: _LONGEST_LINE - 1]}…"
+
+
+def _changes(matrix: Matrix) -> list[str]:
+    found = changes(matrix)
+    if found is None:
+        return []
+    changed = [(kind, row) for kind in ("worse", "fixed", "better") for row in found.rows.get(kind, ())]
+    lines = [f"{kind}: {words.cell_names([row], 1)} {change_words(row)}" for kind, row in changed]
+    return [f"{found.sentence}; {found.run}", *lines]
+
+
+def _culprits(matrix: Matrix) -> list[str]:
+    return [f"{words.cell_names(found.rows, _NAMES_PER_GROUP)}: {found.words}" for found in culprits(matrix)]
 
 
 def _length(parts: list[str]) -> int:
@@ -93,12 +132,17 @@ def _cell(row: CellRow | None) -> str:
     return "<br>".join(part for part in parts if part)
 
 
-def _group(group: words.Group) -> str:
-    waived = " (waived)" if group.waived else ""
-    names = escape(words.cell_names(group.rows, _NAMES_PER_GROUP))
-    advice = f" Next: {escape(group.advice)}." if group.advice else ""
-    log = f" Log: {escape(group.log)}." if group.log else ""
-    return f"- **{escape(group.outcome)}**{waived} {names}: {escape(group.reason).rstrip('.')}.{advice}{log}"
+def _cause(cause: Cause) -> str:
+    count = len(cause.rows)
+    waived = " (waived)" if cause.waived else ""
+    few = count <= _NAMES_PER_GROUP
+    place = words.cell_names(cause.rows, _NAMES_PER_GROUP) if few else f"{words.cells(count)}, {cause.place}"
+    told = [cause.title, *([f"{'worst: ' if count > 1 else ''}{_short(cause.example)}"] if cause.example else [])]
+    advice = f" Next: {escape(cause.advice)}." if cause.advice else ""
+    log = log_of(cause.rows[0])
+    text = escape("; ".join(told)).rstrip(".")
+    shown = f" Log: {escape(log)}." if log else ""
+    return f"- **{escape(cause.outcome)}**{waived} {escape(place)}: {text}.{advice}{shown}"
 
 
 def escape(text: str) -> str:

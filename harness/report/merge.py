@@ -1,15 +1,18 @@
 """Partial runs put together: shards, hosts, re-runs.
 
-Which attempt wins, where several runs have the same cell: one that was measured (PASS, MARGINAL, FAIL) beats one that
-was not; of two of a kind the newer one wins, by the start of its newest attempt. Nothing is hidden by it: the row's
-notes say what the other runs found, and a cell that failed and passes now is named among the run's cautions.
+Which row wins, where several runs have the same cell: one that was asked for beats a helper of another cell, which was
+held to fewer gates; then one that was measured (PASS, MARGINAL, FAIL) beats one that was not; of two of a kind the
+newer one wins, by the start of its newest attempt. Nothing is hidden by it: the row's notes say what the other runs
+found. Waivers are those of all runs (of one id the newest), as they hold on the day of the newest run.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,9 +21,11 @@ from typing import Any
 from harness.errors import UsageError
 from harness.measure import verdict, waiving
 from harness.plan.cell import Outcome
-from harness.plan.row import CellRow, DeviceRow, Matrix, ModelRow, SuiteRow, WaiverRow
+from harness.plan.row import CellRow, DeviceRow, Matrix, ModelRow, SuiteRow
 from harness.record import journal
 from harness.report import matrix as matrix_file
+from harness.report.reasons import entry_of
+from harness.yamlmodel import NAME
 
 _MEASURED = verdict.GOOD | {Outcome.FAIL.value}
 
@@ -31,11 +36,8 @@ class Part:
 
     folder: Path
     matrix: Matrix
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.matrix["run"]["id"]
+    id: str
+    """The run's id; `<id>.<host>` where two hosts began in the same second."""
 
 
 def read(folders: Sequence[Path]) -> list[Part]:
@@ -44,10 +46,11 @@ def read(folders: Sequence[Path]) -> list[Part]:
     Raises:
         UsageError: one cannot be read, is named twice, or does not fit the others.
     """
-    parts = [Part(folder, matrix_file.load(folder)) for folder in folders]
-    parts.sort(key=lambda part: part.matrix["run"]["started"])
-    ids = [part.id for part in parts]
-    twice = sorted({one for one in ids if ids.count(one) > 1})
+    found = [(folder, matrix_file.load(folder)) for folder in folders]
+    found.sort(key=lambda one: one[1]["run"]["started"])
+    counts = Counter(matrix["run"]["id"] for _, matrix in found)
+    parts = [Part(folder, matrix, _id(matrix, counts)) for folder, matrix in found]
+    twice = [name for name, count in Counter(part.id for part in parts).items() if count > 1]
     if twice:
         raise UsageError(f"run {', '.join(twice)} was named twice")
     if len(parts) < 2:
@@ -57,12 +60,21 @@ def read(folders: Sequence[Path]) -> list[Part]:
     return parts
 
 
+def _id(matrix: Matrix, counts: Mapping[str, int]) -> str:
+    run = matrix["run"]
+    name = run["id"] if counts[run["id"]] == 1 else f"{run['id']}.{re.sub(r'[^A-Za-z0-9._-]', '-', run['host'])}"
+    if not re.match(NAME, name) or name.startswith("."):
+        raise UsageError(f"run id {name!r}: expected letters, digits, '.', '_' and '-'")
+    return name
+
+
 def _models(matrix: Matrix) -> dict[str, object]:
     return {model["name"]: model["sha256"] for model in matrix["models"]}
 
 
 def _devices(matrix: Matrix) -> dict[str, object]:
-    return {device["name"]: device["serial"] for device in matrix["devices"]}
+    """What a device is: its kind and serial; a computer has none, and is known by its own name."""
+    return {device["name"]: f"{device['kind']} {device['serial'] or device['machine']}" for device in matrix["devices"]}
 
 
 def _suites(matrix: Matrix) -> dict[str, object]:
@@ -112,9 +124,13 @@ def merge(parts: Sequence[Part], run_id: str, command: str) -> tuple[Matrix, dic
                     continue
             rows[row["id"]], origin[row["id"]] = row, part
     cells = [_row(rows[name], origin[name], others.get(name, [])) for name in rows]
+    waivers = list({waiver["id"]: waiver for part in parts for waiver in part.matrix["waivers"]}.values())
+    today = parts[-1].matrix["run"]["started"][:10]
+    for row in cells:
+        waiving.apply(row, waivers, today)
     first, last = parts[0].matrix, parts[-1].matrix
     suites = _merged_suites(parts)
-    delegates = {name: entry for part in parts for name, entry in part.matrix["delegates"].items()}
+    delegates = _merged_delegates(parts)
     matrix: Matrix = {
         **last,
         "run": {
@@ -136,7 +152,7 @@ def merge(parts: Sequence[Part], run_id: str, command: str) -> tuple[Matrix, dic
         "devices": _by_name([part.matrix["devices"] for part in parts]),
         "models": _models_by_name([part.matrix["models"] for part in parts]),
         "cells": cells,
-        "waivers": _waivers(parts, cells),
+        "waivers": waiving.used(waivers, cells, today),
         "summary": _summary(cells, suites, delegates),
     }
     matrix.pop("suites", None)
@@ -151,8 +167,11 @@ def merge(parts: Sequence[Part], run_id: str, command: str) -> tuple[Matrix, dic
 
 def _wins(row: CellRow, other: CellRow) -> bool:
     """Whether a row takes the place of another one of its id."""
-    measured, before = row["outcome"] in _MEASURED, other["outcome"] in _MEASURED
-    return measured if measured != before else _newest(row) >= _newest(other)
+    return _strength(row) >= _strength(other)
+
+
+def _strength(row: CellRow) -> tuple[bool, bool, str]:
+    return row["role"] == "cell", row["outcome"] in _MEASURED, _newest(row)
 
 
 def _newest(row: CellRow) -> str:
@@ -167,6 +186,7 @@ def _told(row: CellRow, part: Part) -> str:
 def _row(row: CellRow, part: Part, others: list[str]) -> CellRow:
     moved = [f"artifacts/{part.id}/{PurePosixPath(path).relative_to('artifacts')}" for path in _own(row["artifacts"])]
     made: CellRow = {**row, "from_run": row["from_run"] or part.id, "artifacts": moved}
+    made["gates"] = [{**gate, "waiver": None} for gate in row["gates"]]
     made["notes"] = [*row["notes"], *(f"also {words}" for words in others)]
     bundle = row["localisation"]["bundle"] if row["localisation"] else None
     if row["localisation"] and bundle and _own([bundle]):
@@ -191,25 +211,52 @@ def _merged_suites(parts: Sequence[Part]) -> list[SuiteRow]:
 
 def _summary(cells: list[CellRow], suites: list[SuiteRow], delegates: Mapping[str, Mapping[str, Any]]) -> Any:  # noqa: ANN401
     def expects(row: CellRow) -> bool:
-        suite = row["id"].partition("::")[0]
-        entry = delegates.get(f"{suite}::{row['delegate']}") or delegates.get(row["delegate"]) or {}
-        return entry.get("expect") == "measured"
+        return entry_of(row, delegates).get("expect") == "measured"
 
     coverage = max((suite.get("coverage", 0.0) for suite in suites), default=0.0)
     return verdict.summarise(cells, coverage, [], {row["id"] for row in cells if expects(row)})
 
 
-def _waivers(parts: Sequence[Part], cells: list[CellRow]) -> list[WaiverRow]:
-    waivers = {waiver["id"]: waiver for part in parts for waiver in part.matrix["waivers"]}
-    return waiving.used(list(waivers.values()), cells, parts[-1].matrix["run"]["started"][:10])
+def _merged_delegates(parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
+    """Delegates by name; by `suite::name` where two suites mean different things by one name, as in any matrix."""
+    found: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for row in part.matrix["cells"]:
+            entry, name = dict(entry_of(row, part.matrix["delegates"])), row["delegate"]
+            if found.setdefault(name, entry) != entry:
+                found[f"{row['id'].partition('::')[0]}::{name}"] = entry
+    return found
 
 
 def _by_name(lists: Iterable[list[DeviceRow]]) -> list[DeviceRow]:
-    return list({row["name"]: row for rows in lists for row in rows}.values())
+    """What any run knows of each device. That it is emulated, or its adapter a software one, no other run takes back."""
+    found: dict[str, DeviceRow] = {}
+    for row in (row for rows in lists for row in rows):
+        before = found.get(row["name"])
+        if before is None:
+            found[row["name"]] = row
+            continue
+        software = {before["adapter_software"], row["adapter_software"]}
+        found[row["name"]] = {
+            **row,
+            "emulated": row["emulated"] or before["emulated"],
+            "adapter": row["adapter"] or before["adapter"],
+            "adapter_software": True if True in software else False if False in software else None,
+            "facts": {**before["facts"], **row["facts"]},
+            "labels": list(dict.fromkeys([*before.get("labels", []), *row.get("labels", [])])),
+        }
+    return list(found.values())
 
 
 def _models_by_name(lists: Iterable[list[ModelRow]]) -> list[ModelRow]:
-    return list({row["name"]: row for rows in lists for row in rows}.values())
+    """Models as the newest run has them; inputs are files only where every run had files."""
+    found: dict[str, ModelRow] = {}
+    for row in (row for rows in lists for row in rows):
+        before = found.get(row["name"])
+        found[row["name"]] = row
+        if before is not None and before.get("input_source") != "files":
+            found[row["name"]] = {**row, "input_source": before.get("input_source", "noise")}
+    return list(found.values())
 
 
 def _distinct(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from harness.measure.verdict import GOOD
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow
 from harness.report import figures, reasons, words
-from harness.report.terminal import STYLES, fit
+from harness.report.surface import STYLES, fit
 
 _REFRESH_PER_SECOND = 1.0  # the machine that is measured may be the one that draws
 

@@ -29,11 +29,19 @@ def entry_of(row: CellRow, delegates: Delegates) -> Mapping[str, Any]:
 
 
 def reason(row: CellRow) -> str:
-    """Why a cell is not PASS, on one line: for a FAIL what its gates say and its outputs look like, else as recorded."""
+    """Why a cell is not PASS, on one line: for a FAIL its gates and what its outputs look like, else as recorded."""
     failed = [gate_text(gate) for gate in row["gates"] if gate["verdict"] in ("FAIL", "UNSET")]
     if row["outcome"] == "FAIL" and failed:
         return "; ".join([*failed, *map(figures.plain, row.get("hints", []))])
     return figures.plain(row["reason"] or "") or "; ".join(failed) or "no reason was recorded"
+
+
+def log_of(row: CellRow) -> str | None:
+    """Of a cell that broke off: an artifact that shows why, relative to the report's folder."""
+    if row["outcome"] not in ("ERROR", "TIMEOUT"):
+        return None
+    logs = [path for path in row["artifacts"] if path.endswith(".log")]
+    return figures.plain((logs or row["artifacts"])[0]) if row["artifacts"] else None
 
 
 def first_clause(text: str) -> str:
@@ -119,6 +127,11 @@ def _advice_fail(row: CellRow, delegate: Mapping[str, Any]) -> str:
         if failed <= _SPLIT:
             return "see under Delegation which operations the accelerator does not take"
         return "ship another delegate for this model on this device"
+    diagnosis, located = row.get("diagnosis"), row["localisation"]
+    if diagnosis and diagnosis["kind"] == "model":
+        return "the device's CPU is as far off: check the model's conversion and the reference before the delegate"
+    if located and located["bundle"] and located["growth"] != "gradual":
+        return "this is no rounding: send the bundle to the delegate's makers, and ship another delegate for this model"
     exact = delegate.get("accelerator") == "cpu" or delegate.get("precision") == "fp32"
     if "nonfinite" in failed and not exact:
         return "compare with fp32: finite there means that values leave the range of fp16"

@@ -11,7 +11,7 @@ from harness.measure.verdict import GOOD, is_waived
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow, DeviceRow, Matrix, SummaryRow
 from harness.report import figures
-from harness.report.reasons import Delegates, advice, entry_of, only_regressed, reason
+from harness.report.reasons import Delegates, advice, entry_of, log_of, only_regressed, reason
 
 _MOST_NAMES = 3
 _PHONES = ("android", "ios")
@@ -31,11 +31,7 @@ class Group:
     @property
     def log(self) -> str | None:
         """Of a cell that broke off: an artifact that shows why, relative to the report's folder."""
-        if self.outcome not in ("ERROR", "TIMEOUT"):
-            return None
-        artifacts = self.rows[0]["artifacts"]
-        logs = [path for path in artifacts if path.endswith(".log")]
-        return figures.plain((logs or artifacts)[0]) if artifacts else None
+        return log_of(self.rows[0])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from harness.engine.judge import CellResult
 from harness.plan.cell import Cell
 from harness.plan.row import Matrix
 from harness.report.progress import LiveProgress, PlainProgress, Progress
-from harness.report.terminal import render, surface_of
+from harness.report.surface import surface_of
+from harness.report.terminal import render
 
 
 class SessionConsole:

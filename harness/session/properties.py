@@ -19,7 +19,7 @@ def properties(row: CellRow) -> list[tuple[str, object]]:
         found += [(name, row["accuracy"][0][name]) for name in _ACCURACY]  # type: ignore[literal-required]
         found += sorted(row["accuracy"][0].get("task", {}).items())
     if row["delegation"]:
-        found += [(name, row["delegation"][name]) for name in ("nodes_delegated", "nodes_total", "partitions")]  # type: ignore[literal-required]
+        found += [(name, row["delegation"][name]) for name in ("nodes_delegated", "nodes_total", "partitions")]
     if row["memory"]:
         found.append(("peak_rss_bytes", row["memory"]["peak_rss_bytes"]))
     if row["error"]:

@@ -172,7 +172,7 @@ class LabSession:
         if named is None and not path.is_file():
             return []
         waivers = load_waivers(path)
-        self.notes = [*self.notes, f"waivers: {len(waivers)} in {display(path)}"]
+        self.notes = (*self.notes, f"waivers: {len(waivers)} in {display(path)}")
         return waivers
 
     def _choose_arguments(self) -> None:

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from harness.plan.row import CellRow
+from harness.report.reasons import reason
 
 Row = dict[str, Any]
 RUNS = "runs: {warmup: {count: 0, min_seconds: 0}, count: 1, min_seconds: 0}\n"
@@ -35,6 +38,8 @@ def entries(models: Sequence[Mapping[str, Any]]) -> str:
 
 
 def said(row: Row) -> str:
-    """The reason of a cell, and its hints."""
+    """Why a cell is not PASS: what is in its row, after the same words were found in what people are shown."""
     assert row["outcome"] != "PASS", row["id"]
+    shown = reason(cast("CellRow", row))
+    assert all(hint in shown for hint in row.get("hints", []))
     return str(row["reason"])

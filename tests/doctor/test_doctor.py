@@ -20,7 +20,7 @@ from harness.clock import SystemClock
 from harness.doctor import adb_servers, android, examine
 from harness.doctor.android import Reached
 from harness.doctor.findings import Section, missing, show_end, show_section
-from harness.report.terminal import Surface
+from harness.report.surface import Surface
 from tests.conftest import ROOT
 from tests.devices.android.test_discovery import Quick, Server, plugged
 from tests.doctor.conftest import Doctor

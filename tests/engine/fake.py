@@ -113,4 +113,5 @@ def record(job: Job, folder: Path, error: str | None = None) -> dict[str, Any]:
             (folder / name).write_bytes(data)
             entry = {"sample": sample, "index": spec.index, "name": spec.name, "dtype": spec.dtype, "file": name}
             outputs.append({**entry, "shape": spec.shape, "bytes": len(data), "crc32": f"{zlib.crc32(data):08x}"})
-    return {**measured().record, **head, "outputs": outputs}
+    on_gpu = {"all_on_accelerator": True} if option(job, "--accelerator") == "gpu" else {}
+    return {**measured().record, **head, **on_gpu, "outputs": outputs}

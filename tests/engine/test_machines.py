@@ -103,7 +103,7 @@ def test_other_machines_are_measured_while_golden_outputs_are_computed(
 def test_nothing_is_compared_while_this_machine_is_timed(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
     timing = threading.Event()
     disturbed: list[bool] = []
-    run_judge = "harness.engine.judge.accuracy.compare"
+    run_judge = "harness.measure.accuracy.compare"
     from harness.measure import accuracy
 
     original = accuracy.compare

@@ -173,7 +173,7 @@ def judging_raises(patch: pytest.MonkeyPatch) -> None:
     def row(*anything: object) -> None:
         raise Mistake
 
-    patch.setattr("harness.engine.judge.latency.summarise", row)
+    patch.setattr("harness.measure.latency.summarise", row)
 
 
 def readiness_raises(patch: pytest.MonkeyPatch) -> None:

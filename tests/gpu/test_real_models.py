@@ -48,6 +48,7 @@ def kind(cell: dict[str, Any]) -> tuple[str, str | None]:
 def test_right_on_both(cells: dict[str, dict[str, Any]], model: str) -> None:
     assert cells[f"{model}:cpu"]["outcome"] == cells[f"{model}:gpu"]["outcome"] == "PASS"
     assert cells[f"{model}:gpu"]["delegation"]["fallback"] is False
+    assert cells[f"{model}:gpu"]["diagnosis"]["kind"] == "none"
 
 
 def test_a_part_fits_the_gpu(cells: dict[str, dict[str, Any]]) -> None:
@@ -65,7 +66,8 @@ def test_the_gpu_is_wrong(cells: dict[str, dict[str, Any]], model: str) -> None:
     assert cells[f"{model}:cpu"]["outcome"] == "PASS"
     gpu = cells[f"{model}:gpu"]
     assert gpu["outcome"] == "FAIL"
-    assert "max_abs_of_range" in gpu["reason"]
+    assert ("max_steps" if model == "micro_speech_quantized" else "max_abs_of_range") in gpu["reason"]
+    assert gpu["diagnosis"]["kind"] == "delegate"
     assert gpu["delegation"]["nodes_delegated"] == gpu["delegation"]["nodes_total"]
 
 

@@ -215,6 +215,14 @@ def test_constant_reference_is_its_own_scale() -> None:
     assert zeros > 1e30  # wrong beyond any limit, yet a number
 
 
+def test_a_single_number_is_its_own_scale_too() -> None:
+    """The range of two samples of one number each is an accident."""
+    spec = TensorSpec(0, "", "float32", (1,))
+    row = compare([[f32(7.1)], [f32(7.5)]], [[f32(7.0)], [f32(7.5)]], [spec], "other", REFERENCE)
+    assert (row["range"], row["max_abs_of_range"]) == pytest.approx((0.5, 0.1 / 7.5), rel=1e-5)
+    assert one([1], [0], np.int8)["max_abs_of_range"] == 1.0, "at least one step"
+
+
 def test_relative_error_has_a_floor() -> None:
     # 1e-3 of the range of 100 is 0.1, so an error of 0.01 at a reference of 0 counts as 10 %.
     assert one([0.01, 100.0], [0.0, 100.0])["max_rel"] == pytest.approx(0.1)

@@ -103,6 +103,8 @@ def test_operations_that_jump_are_judged_by_the_share_that_jumped() -> None:
     assert verdict(few, wanted, "FLOOR")["verdict"] == "fp16"
     assert verdict(many, wanted, "FLOOR")["verdict"] == "wrong"
     assert verdict(few, wanted, "RELU")["verdict"] == "wrong"
+    few[0] = 3
+    assert verdict(few, wanted, "FLOOR")["verdict"] == "wrong"  # out of the reference's range
 
 
 def test_integers_are_right_or_wrong_and_quantised_ones_may_be_one_step_off() -> None:
@@ -128,17 +130,28 @@ def test_overflow_of_half_precision_is_told_from_a_wrong_infinity_and_from_nan()
     one = Y.copy()
     one[3] = np.inf
     assert verdict(one)["verdict"] == "wrong"
-    nan = large.copy()
-    nan[3] = np.nan
-    row = verdict(nan, large)
+    overflowed[3] = np.nan  # Inf - Inf
+    assert verdict(overflowed, large)["verdict"] == "fp16"
+    one[3] = np.nan
+    row = verdict(one)
     assert row["verdict"] == "wrong"
     assert "NaN: 1 measured, 0 in the reference" in (row["reason"] or "")
+    assert verdict(large, overflowed)["verdict"] == "wrong"
+
+
+def test_values_far_from_zero_are_judged_by_their_own_size() -> None:
+    near_one = 1 + Y * np.float32(1e-3)
+    assert verdict(near_one.astype(np.float16).astype(np.float32), near_one, "EXP")["verdict"] == "fp16"
+    assert verdict(near_one * np.float32(1.03), near_one, "EXP")["verdict"] == "wrong"
 
 
 def test_the_better_of_two_references_counts_and_the_reason_says_that_they_differ() -> None:
     clamped, kept = Y.copy(), Y.copy()
     clamped[0], kept[0] = 3.4e38, np.inf
-    row = cell(compared(kept, clamped), compared(kept, kept, "same_device_cpu"))
+    (found,) = conformance.rows([cell(compared(kept, clamped))], [model("add.odd")])
+    assert found["verdict"] == "exact"
+    assert (found["reason"] or "").startswith("reference disagrees: it has the largest float32")
+    row = cell(compared(Y, -Y), compared(Y, Y, "same_device_cpu"))
     (found,) = conformance.rows([row], [model("add.odd")])
     assert found["verdict"] == "exact"
     assert (found["reason"] or "").startswith("reference disagrees: exact against same_device_cpu, but against golden")

@@ -204,3 +204,24 @@ def test_outcome_order() -> None:
     )
     at_limit = gates.outcome([gate("max_abs", "MARGINAL", 0.1, 0.1)])
     assert at_limit[1] == "max_abs 0.1 is close to its limit 0.1"
+
+
+def test_only_judged_references_count(make_accuracy: Callable[..., AccuracyRow]) -> None:
+    judged, beside = make_accuracy(judged=True), make_accuracy(max_abs_of_range=0.9, judged=False)
+    assert gates.figures([judged, beside], None, None, None, None)["max_abs_of_range"] == 1e-3
+    assert gates.figures([make_accuracy(), beside], None, None, None, None)["max_abs_of_range"] == 1e-3
+    assert gates.figures([beside], None, None, None, None)["max_abs_of_range"] is None
+
+
+def test_a_figure_that_is_not_defined_for_an_output_is_not_infinite(make_accuracy: Callable[..., AccuracyRow]) -> None:
+    row = make_accuracy(nonfinite=3, kl=None, max_steps=None)
+    found = gates.figures([row], None, None, None, None)
+    assert (found["kl"], found["max_steps"], found["max_ulp"]) == (None, None, 9000.0)
+    nothing = make_accuracy(nonfinite=3, max_abs=None, max_ulp=None)
+    assert gates.figures([nothing], None, None, None, None)["max_ulp"] == math.inf
+
+
+def test_rows_of_earlier_versions_lack_the_newer_figures(make_accuracy: Callable[..., AccuracyRow]) -> None:
+    row = make_accuracy()
+    del row["kl"]
+    assert gates.figures([row], None, None, None, None)["kl"] is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.measure.latency import summarise
+from harness.measure.latency import speedup, summarise
 from harness.plan.qualification import Qualification
 from harness.plan.row import CellRow, Matrix
 from harness.release.decide import Policy
@@ -24,6 +24,9 @@ def rows() -> list[CellRow]:
         made = row["latency"]
         assert made is not None
         row["latency"] = summarise(made["rounds"], made["scope"], made["init_us"], made["first_us"], made["start"])
+    for cpu, gpu in zip(cells[::2], cells[1::2], strict=True):
+        assert cpu["latency"] and gpu["latency"]
+        gpu["speedup"] = speedup(gpu["latency"], cpu["latency"], cpu["id"])
     return cells
 
 
@@ -33,6 +36,7 @@ def run(cells: list[CellRow] | None = None, *, profile: str = "release") -> Matr
     matrix["run"]["git"] = "0" * 40
     matrix["suite"]["name"] = "release"
     matrix["suite"]["cells"] = {"pixel-8": 4}
+    matrix["suite"]["qualification"] = Qualification().model_dump(mode="json")
     matrix["devices"][0]["labels"] = ["flagship"]
     for model in matrix["models"]:
         model["input_source"] = "files"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -69,27 +70,24 @@ def test_an_expired_waiver_waives_nothing_and_is_named() -> None:
 def spoilt(field: str) -> Matrix:
     matrix = run()
     row, device, model = matrix["cells"][1], matrix["devices"][0], matrix["models"][0]
-    assert row["latency"] and row["runner"] and row["runtime"]
-    if field == "emulated":
-        device["emulated"] = True
-    elif field == "software":
-        device["adapter_software"] = True
-    elif field == "noise":
-        model["input_source"] = "noise"
-    elif field == "mixed":
-        model["input_source"] = "mixed"
-    elif field == "old":
-        row["attempts"] = [{**attempt_row(), "started": "2026-11-01T00:00:00Z"}]
-    elif field == "future":
-        row["attempts"] = [{**attempt_row(), "started": "2026-12-01T00:00:00Z"}]
-    elif field == "void":
-        row["validity"] = {"void": True, "reasons": ["throttled"]}
-    elif field == "runner":
-        row["runner"]["sha256"] = None
-    elif field == "runtime":
-        row["runtime"]["sha256"] = None
-    else:
-        model["sha256"] = ""
+    assert row["runner"] and row["runtime"]
+    edits: dict[str, Callable[[], object]] = {
+        "emulated": lambda: device.update(emulated=True),
+        "software": lambda: device.update(adapter_software=True),
+        "noise": lambda: model.update(input_source="noise"),
+        "mixed": lambda: model.update(input_source="mixed"),
+        "old": lambda: row.update(attempts=[{**attempt_row(), "started": "2026-11-01T00:00:00Z"}]),
+        "future": lambda: row.update(attempts=[{**attempt_row(), "started": "2026-12-01T00:00:00Z"}]),
+        "moment": lambda: row.update(attempts=[{**attempt_row(), "started": "yesterday"}]),
+        "never": lambda: row.update(attempts=[]),
+        "void": lambda: row.update(validity={"void": True, "reasons": ["throttled"]}),
+        "unjudged": lambda: row.update(accuracy=[{**row["accuracy"][0], "judged": False}]),
+        "device": lambda: matrix.update(devices=[]),
+        "runner": lambda: row.update(runner={**row["runner"], "sha256": None}),  # type: ignore[typeddict-item]
+        "runtime": lambda: row.update(runtime={**row["runtime"], "sha256": None}),  # type: ignore[typeddict-item]
+        "model": lambda: model.update(sha256=""),
+    }
+    edits[field]()
     return matrix
 
 
@@ -103,6 +101,10 @@ def spoilt(field: str) -> Matrix:
         ("old", 1, "measured more than 7 days ago"),
         ("future", 1, "a clock is wrong"),
         ("void", 1, "their timing is void"),
+        ("unjudged", 1, "their answers were compared with nothing"),
+        ("device", 4, "the run does not describe their device"),
+        ("never", 1, "it is not known when they were measured"),
+        ("moment", 1, "it is not known when they were measured"),
         ("runner", 1, "without the SHA-256 of their runner"),
         ("runtime", 1, "without the SHA-256 of their runtime"),
         ("model", 2, "without the SHA-256 of their model"),
@@ -133,6 +135,7 @@ def test_pins(pins: dict[str, Any], words: str) -> None:
     found, why = verdict(run(), pins=pins)
     assert found == "INCOMPLETE"
     assert words in why
+    assert verdict(run(), pins={"models": {"posenet": sha("p")}})[1] == "model posenet is pinned, but not in the run"
     right = {"models": {"yamnet": sha("yamnet")}, "runners": {"delegate_bench": sha("runner")}}
     assert verdict(run(), pins={**right, "runtimes": [sha("runtime")]})[0] == "PASS"
 
@@ -160,6 +163,8 @@ def test_a_run_that_left_cells_out_does_not_qualify() -> None:
     matrix = run()
     matrix["suite"]["cells"] = {"pixel-8": 6}
     assert verdict(matrix) == ("INCOMPLETE", "2 cells of suite release were left out of the run")
+    del matrix["suite"]["cells"]
+    assert verdict(matrix) == ("INCOMPLETE", "it is not recorded how many cells suite release has")
 
 
 def test_profile_and_baseline_are_asked_for() -> None:
@@ -180,6 +185,70 @@ def test_a_baseline_given_later_finds_what_became_slower() -> None:
     assert row["regression"]["verdict"] == "WORSE"
     assert (row["reason"] or "").startswith("baseline_latency 7.3")
     assert matrix["cells"][1]["outcome"] == "PASS", "the run itself is not changed"
+
+
+@pytest.mark.parametrize("case", ["itself", "part of it", "newer", "other cells"])
+def test_a_baseline_must_be_an_earlier_run_of_the_same_cells(case: str) -> None:
+    matrix, before = run(), baseline()
+    if case == "itself":
+        before = run()
+    elif case == "part of it":
+        matrix["run"]["merged"] = [before["run"]["id"]]
+    elif case == "newer":
+        before["run"]["started"] = "2026-11-20T09:00:00Z"
+    else:
+        for row in before["cells"]:
+            row["id"] = row["id"].replace("pixel-8", "pixel-9")
+    summary = decide(matrix, policy(), DECIDED, before).summary
+    words = {
+        "itself": f"the baseline {before['run']['id']} is this run itself",
+        "part of it": f"the baseline {before['run']['id']} is this run itself",
+        "newer": f"the baseline {before['run']['id']} is newer than the run",
+        "other cells": f"the baseline {before['run']['id']} has none of this run's cells",
+    }
+    assert (summary["verdict"], summary["reasons"]) == ("INCOMPLETE", [words[case]])
+
+
+def test_a_baseline_that_did_not_pass_is_told() -> None:
+    before = baseline()
+    before["summary"]["verdict"] = "INCOMPLETE"
+    assert "The baseline's own verdict is INCOMPLETE." in decide(run(), policy(), DECIDED, before).cautions
+
+
+def test_an_outcome_is_what_the_gates_say() -> None:
+    cells = rows()
+    wrong(cells[1])["outcome"] = "PASS"
+    loose = {"baseline": "optional"}
+    assert decide(run(cells), policy(**loose), DECIDED).summary["verdict"] == "FAIL"
+
+
+def test_a_waiver_that_is_in_no_list_waives_nothing() -> None:
+    cells = rows()
+    wrong(cells[1])["gates"][1]["waiver"] = "W-99"
+    assert decide(run(cells), policy(baseline="optional"), DECIDED).summary["verdict"] == "FAIL"
+
+
+def test_a_waiver_for_one_of_two_failed_gates_is_not_enough() -> None:
+    matrix = waived()
+    matrix["waivers"][0]["gate"] = "max_abs_of_range"
+    assert decide(matrix, policy(baseline="optional"), DECIDED).qualifies
+    # Against the baseline the gate baseline_accuracy fails too, and nobody waived that one.
+    assert verdict(matrix) == ("FAIL", "1 FAIL: release::blazeface_mlkit_v1[pixel-8:gpu-fp16]")
+
+
+def test_a_waiver_that_expired_since_the_run_waives_nothing_any_more() -> None:
+    matrix = waived()
+    matrix["waivers"][0]["expires"] = "2026-11-20"
+    for days, expected in (("2026-11-20T23:59:59Z", "PASS"), ("2026-11-21T00:00:00Z", "FAIL")):
+        assert decide(matrix, policy(), days, baseline()).summary["verdict"] == expected
+
+
+def test_helpers_neither_count_nor_hide_a_cell() -> None:
+    matrix = run()
+    matrix["cells"][1]["role"] = "helper"
+    found, why = verdict(matrix)
+    assert found == "INCOMPLETE"
+    assert "1 cell of suite release was left out of the run" in why
 
 
 def test_a_failure_against_another_baseline_is_forgotten() -> None:

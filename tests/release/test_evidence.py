@@ -6,6 +6,7 @@ import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,13 @@ from harness.release.decide import decide
 from harness.release.verify import verify
 from harness.report import baselines
 from harness.report import matrix as matrix_file
+from tests.conftest import MODELS
 from tests.release.releasable import DECIDED, baseline, policy, rows, run, wrong
 
 LOG = "artifacts/blazeface/r1a1/stderr.log"
 
 
-def finished(folder: Path, matrix: Matrix) -> Path:
+def finished(folder: Path, matrix: Matrix, *, adapter_software: bool | None = None) -> Path:
     """A run's folder as a run leaves it: matrix, journal, logs."""
     folder.mkdir(parents=True)
     (folder / "matrix.json").write_bytes(matrix_file.encode(matrix))
@@ -33,7 +35,20 @@ def finished(folder: Path, matrix: Matrix) -> Path:
     for row in matrix["cells"]:
         for one in row["latency"]["rounds"] if row["latency"] else []:
             measured = Measurement(samples_us=tuple(one["samples_us"]))
-            journal.attempt(RoundResult(row["id"], one["round"], 1, 0, one["started"], 1.0, measurement=measured))
+            assert row["runner"] and row["runtime"]
+            attempt = RoundResult(
+                cell=row["id"],
+                round=one["round"],
+                attempt=1,
+                order=0,
+                started=one["started"],
+                seconds=1.0,
+                measurement=measured,
+                adapter_software=adapter_software,
+                runner={**row["runner"]},
+                runtime={**row["runtime"]},
+            )
+            journal.attempt(attempt)
     journal.close()
     log = folder / LOG
     log.parent.mkdir(parents=True)
@@ -70,7 +85,7 @@ def changed(bundle: Path, edit: Callable[[dict[str, bytes]], None], *, honest_ma
 def test_a_bundle_that_nobody_touched_is_right(bundle: Path) -> None:
     checks = verify(bundle)
     assert [check.what for check in checks if check.wrong] == []
-    assert len(checks) == 6
+    assert len(checks) == 8
     with zipfile.ZipFile(bundle) as archive:
         names = set(archive.namelist())
     assert {"matrix.json", "cells.jsonl", LOG, "rows.csv", "qualification.md", "qualification.html"} <= names
@@ -147,6 +162,102 @@ def test_a_faster_median_is_found(bundle: Path) -> None:
     assert "release::blazeface_mlkit_v1[pixel-8:gpu-fp16]: median_us is not that of its samples" in found
 
 
+def edited(bundle: Path, edit: Callable[[Any], None], name: str = "matrix.json") -> str:
+    """What is found of a bundle whose matrix (or another file) was edited by hand, hashes and all."""
+
+    def edit_file(files: dict[str, bytes]) -> None:
+        document = json.loads(files[name])
+        edit(document)
+        files[name] = json.dumps(document).encode()
+
+    return wrongs(changed(bundle, edit_file, honest_manifest=True))
+
+
+GPU = "release::blazeface_mlkit_v1[pixel-8:gpu-fp16]"
+
+
+def test_verdicts_that_do_not_follow_from_figures_are_found(bundle: Path) -> None:
+    def edit(matrix: Any) -> None:
+        cpu, gpu = matrix["cells"][:2]
+        cpu["accuracy"][0]["max_abs_of_range"] = 0.5
+        gpu["gates"][1]["limit"] = 1e-9
+        gpu["speedup"]["value"] *= 2
+
+    found = edited(bundle, edit)
+    assert f"{GPU}: its speed-up is not that of the medians" in found
+    assert f"{GPU}: gate max_abs_of_range is PASS, but FAIL follows" in found
+    assert "[pixel-8:cpu]: gate max_abs_of_range has" in found
+    assert "but the row's figure is 0.5" in found
+
+
+def test_an_outcome_that_does_not_follow_from_the_gates_is_found(bundle: Path) -> None:
+    def edit(matrix: Any) -> None:
+        matrix["cells"][1]["outcome"] = "MARGINAL"
+        matrix["summary"]["pass"] -= 1
+        matrix["summary"]["marginal"] += 1
+
+    assert f"{GPU}: is MARGINAL, but PASS follows from its gates" in edited(bundle, edit)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda row: row.update(role="helper"), "is a helper in the matrix, but was planned as a cell"),
+        (lambda row: row["attempts"][0].update(started="2026-11-20T11:00:00Z"), "its attempts are not those"),
+        (lambda row: row["runner"].update(sha256="0" * 64), "its runner is not that of the journal"),
+        (lambda row: row["runtime"].update(sha256="0" * 64), "its runtime is not that of the journal"),
+    ],
+)
+def test_rows_that_are_not_the_journals_are_found(bundle: Path, edit: Callable[[Any], None], words: str) -> None:
+    assert f"{GPU}: {words}" in edited(bundle, lambda matrix: edit(matrix["cells"][1]))
+
+
+def test_samples_that_give_no_figures_are_found(bundle: Path) -> None:
+    def edit(matrix: Any) -> None:
+        matrix["cells"][1]["latency"]["rounds"][0]["samples_us"][0] = -1.0
+
+    assert f"{GPU}: its samples give no figures" in edited(bundle, edit)
+
+
+def test_a_software_adapter_that_was_edited_away_is_found(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "run", run(), adapter_software=True)
+    evidence.write(decide(run(), policy(), DECIDED, baseline()), folder, folder)
+    assert "device pixel-8: its adapter is a software one in the journal" in wrongs(folder / evidence.BUNDLE)
+
+
+def test_a_policy_that_was_loosened_afterwards_is_found(bundle: Path) -> None:
+    found = edited(bundle, lambda record: record["policy"].update(real_inputs=False), "qualification.json")
+    assert "the policy is neither the run's own nor that of a file in policy/" in found
+
+
+def test_the_policy_of_another_suite_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    matrix = run()
+    matrix["suite"]["qualification"] = policy(max_age="36500d").asks.model_dump(mode="json")
+    folder = finished(tmp_path / "run", matrix)
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "baseline" / "matrix.json").write_bytes(matrix_file.encode(baseline()))
+    (tmp_path / "add.tflite").write_bytes((MODELS / "ops" / "add.tflite").read_bytes())
+    loose = tmp_path / "loose.yaml"
+    loose.write_text(
+        "version: 1\nmodels: [{model: add.tflite}]\ndelegates: {cpu: {accelerator: cpu}}\n"
+        "qualification: {max_age: 36500d, baseline: optional}\n"
+    )
+    qualify = ["qualify", str(folder), "--baseline", str(tmp_path / "baseline"), "--policy", str(loose)]
+    assert main(qualify) == 0
+    assert "loose.yaml, not the one that the run's suite had" in capsys.readouterr().out
+    assert main(["verify", str(folder)]) == 0, capsys.readouterr().out
+    assert main(qualify[:-2]) == 0
+    assert "not the one" not in capsys.readouterr().out
+
+
+def test_a_document_that_says_something_else_is_found(bundle: Path) -> None:
+    def edit(files: dict[str, bytes]) -> None:
+        files["qualification.md"] = files["qualification.md"].replace(b"W-1", b"").replace(b"pixel-8", b"pixel-9")
+
+    found = wrongs(changed(bundle, edit, honest_manifest=True))
+    assert "qualification.md: is not what this harness writes of this decision" in found
+
+
 def test_a_cell_that_was_taken_out_is_found(bundle: Path) -> None:
     def edit(files: dict[str, bytes]) -> None:
         files["matrix.json"] = matrix_file.encode(run(rows()[:3]))
@@ -190,7 +301,9 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
 
 def test_a_run_without_a_policy_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = finished(tmp_path / "run", run())
+    matrix = run()
+    matrix["suite"]["qualification"] = None
+    folder = finished(tmp_path / "run", matrix)
     assert main(["qualify", str(folder)]) == 4
     assert "--policy" in capsys.readouterr().err
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.plan.row import CellRow
 from harness.report.causes import causes, shortfalls
 from tests.report.sample import cell_row, matrix_of

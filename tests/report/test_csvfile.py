@@ -7,6 +7,7 @@ import pytest
 
 from harness.report import csvfile
 from tests.report import sample
+from tests.report.sample_explained import EXPLAINED, explained
 
 
 def records(text: str) -> list[dict[str, str]]:
@@ -56,3 +57,21 @@ def test_negative_numbers_stay_numbers() -> None:
     assert row["latency"] is not None
     row["latency"]["median_ci95_us"] = (-1.5, 2.0)
     assert records(csvfile.render(sample.matrix_of([row])))[0]["median_ci95_low_us"] == "-1.5"
+
+
+def test_explanations_have_columns() -> None:
+    found = {record["id"]: record for record in records(csvfile.render(explained()))}
+    record = found[EXPLAINED]
+    assert (record["waivers"], record["waived"]) == ("W-12", "true")
+    assert (record["regression"], record["outcome_before"], record["latency_ratio"]) == ("WORSE", "PASS", "1.31")
+    assert record["culprit"].startswith("from here on the device's answer is off")
+    assert (record["diagnosis"], record["predicted_nodes"], record["prediction_agrees"]) == ("delegate", "162", "false")
+    assert (record["p99_rel"], record["max_ulp"], record["snr_db"], record["kl"]) == ("0.02", "5210.0", "41.2", "")
+    other = next(record for name, record in found.items() if name != EXPLAINED)
+    assert other["waivers"] == other["culprit"] == other["predicted_nodes"] == ""
+
+
+def test_columns_that_scripts_know_stay_where_they_are() -> None:
+    first = ("id", "device", "model", "delegate", "role", "outcome", "waived", "reason", "median_us")
+    assert csvfile.COLUMNS[: len(first)] == first
+    assert csvfile.COLUMNS.index("attempts") == 32

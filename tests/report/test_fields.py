@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from harness.report import fields, html
-from tests.report import sample
+from harness.report import fields
 
 
 @pytest.mark.parametrize(
@@ -34,11 +31,3 @@ def test_a_field_is_shown_with_its_unit_and_without_brackets(key: str, value: ob
 
 def test_a_unit_stays_on_the_line_of_its_number() -> None:
     assert fields.fact({"AP": 33.4}, "sensors") == "AP 33.4\u00a0°C"
-
-
-def test_long_facts_may_wrap_in_the_page() -> None:
-    matrix = sample.make_matrix()
-    matrix["devices"][0]["facts"] = {"soc": "Tensor G3", "tools": ["a-tool"] * 20}
-    page = html.render(matrix)
-    assert re.search(r'<span class="fact long"><span class="dim">tools</span> a-tool, ', page)
-    assert re.search(r'<span class="fact"><span class="dim">soc</span> Tensor G3', page)

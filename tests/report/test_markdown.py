@@ -4,15 +4,16 @@ import re
 
 from harness.report import markdown
 from tests.report import sample
+from tests.report.sample_explained import explained, hostile
 
 
 def test_verdict_comes_first_then_counts_matrix_and_what_does_not_pass() -> None:
     text = markdown.render(sample.make_matrix())
     assert text.startswith("## FAIL: 2 cells do not hold their gates")
     assert "36 cells: 26 PASS, 1 MARGINAL, 3 FAIL (1 waived)" in text
-    assert text.index("| model |") < text.index("### Not passing")
+    assert text.index("### Not passing") < text.index("| model |")
     listed = re.findall(r"^- \*\*(\w+)\*\*", text, re.MULTILINE)
-    assert listed == ["FAIL", "FAIL", "FAIL", "ERROR", "TIMEOUT", "NOT_RUN", "UNSUPPORTED"]
+    assert listed == ["FAIL", "FAIL", "ERROR", "TIMEOUT", "NOT_RUN", "UNSUPPORTED", "FAIL"]
     assert "NaN or infinite" in text
 
 
@@ -49,9 +50,11 @@ def test_names_are_not_littered_with_backslashes() -> None:
 
 def test_a_huge_run_still_fits_a_comment_and_says_what_is_left_out() -> None:
     rows = [
-        sample.cell_row(f"m{model}", f"d{device}", outcome="FAIL", reason=f"reason {model} {device} " + "x" * 80)
-        for model in range(60)
-        for device in range(60)
+        sample.cell_row(
+            f"m{model}", f"d{device}", outcome="FAIL", reason=f"{chr(0x4E00 + 30 * model + device)}{'x' * 80}"
+        )
+        for model in range(30)
+        for device in range(30)
     ]
     text = markdown.render(sample.matrix_of(rows, verdict="FAIL"))
     assert len(text) <= markdown.LONGEST
@@ -62,3 +65,26 @@ def test_a_clean_run_has_no_list_of_failures() -> None:
     text = markdown.render(sample.matrix_of([sample.cell_row()]))
     assert text.startswith("## PASS: 1 of 1 cell measured, and every gate holds.")
     assert "Not passing" not in text
+
+
+def test_cells_that_differ_in_figures_alone_are_one_line() -> None:
+    rows = [sample.cell_row(device=f"d{number}", outcome="FAIL", reason=f"took {number} s") for number in range(20)]
+    text = markdown.render(sample.matrix_of(rows, verdict="FAIL"))
+    assert text.count("- **FAIL**") == 1
+    assert "20 cells, blazeface" in text
+
+
+def test_culprits_changes_waivers_and_predictions_have_lines() -> None:
+    text = markdown.render(explained())
+    assert "### Since the baseline" in text
+    assert "- worse: blazeface" in text
+    assert "### Where wrong answers come from" in text
+    assert "- W-9 expired on 2026-10-31" in text
+    assert "### Operations" in text
+    assert "2 more nodes on the CPU than predicted: PAD" in text
+
+
+def test_text_of_explanations_stays_text() -> None:
+    text = markdown.render(hostile())
+    assert "<script" not in text
+    assert "<img" not in text

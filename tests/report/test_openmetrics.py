@@ -11,7 +11,7 @@ from tests.report.sample import make_matrix
 
 
 def samples(matrix: Matrix) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    families = text_string_to_metric_families(openmetrics.render(matrix))
+    families = text_string_to_metric_families(openmetrics.render(matrix))  # type: ignore[no-untyped-call]
     return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
 
 

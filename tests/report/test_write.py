@@ -10,9 +10,9 @@ from harness.report import html, matrix, write
 from tests.report import sample
 
 
-def test_all_four_reports_are_written(tmp_path: Path) -> None:
+def test_all_reports_are_written(tmp_path: Path) -> None:
     written = write.write_all(sample.make_matrix(), tmp_path / "run")
-    assert [path.name for path in written] == ["matrix.json", "matrix.csv", "matrix.md", "index.html"]
+    assert [path.name for path in written] == ["matrix.json", "matrix.csv", "matrix.md", "metrics.prom", "index.html"]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in written)
     assert matrix.load(tmp_path / "run") == sample.make_matrix()
 
@@ -28,8 +28,9 @@ def test_one_report_that_fails_does_not_lose_the_others(tmp_path: Path, monkeypa
         write.ReportError, match=r"matrix\.csv: No space left on device.*written: matrix\.json"
     ) as caught:
         write.write_all(sample.make_matrix(), tmp_path)
-    assert [path.name for path in caught.value.written] == ["matrix.json", "matrix.md", "index.html"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "matrix.json", "matrix.md"]
+    assert [path.name for path in caught.value.written] == ["matrix.json", "matrix.md", "metrics.prom", "index.html"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["index.html", "matrix.json", "matrix.md", "metrics.prom"]
 
 
 def test_a_report_that_cannot_be_made_keeps_the_old_one(tmp_path: Path) -> None:
@@ -53,14 +54,14 @@ def test_sums_are_checked_before_anything_is_written(tmp_path: Path) -> None:
 def test_views_of_a_matrix_that_was_read_leave_it_alone(tmp_path: Path) -> None:
     (tmp_path / "matrix.json").write_text("kept")
     written = write.write_views(sample.make_matrix(), tmp_path)
-    assert [path.name for path in written] == ["matrix.csv", "matrix.md", "index.html"]
+    assert [path.name for path in written] == ["matrix.csv", "matrix.md", "metrics.prom", "index.html"]
     assert (tmp_path / "matrix.json").read_text() == "kept"
 
 
 def test_text_that_is_no_unicode_does_not_lose_a_report(tmp_path: Path) -> None:
     content = sample.make_matrix()
     content["cells"][0] |= {"notes": ["\udcff"], "reason": "\ud800"}
-    assert len(write.write_all(content, tmp_path)) == 4
+    assert len(write.write_all(content, tmp_path)) == 5
     assert html.render(content)
 
 

@@ -28,10 +28,11 @@
   function why(row, brief) {
     const marks = [brief.waived && "waived", brief.helper && "helper", brief.void && "timing void", ...(row.marks ?? [])].filter(Boolean);
     const reason = row.why ?? row.reason;
+    const hints = (row.hints ?? []).filter((text) => !reason?.includes(text));
     const waiver = H.data.waivers.find((one) => row.gates.some((gate) => gate.waiver === one.id));
     return H.el("div", { class: "why" },
       H.el("p", { class: "lead" }, H.outcome(row.outcome), " ", reason, marks.map((text) => [" ", H.mark(text)])),
-      row.hints?.length ? H.el("ul", { class: "plain hints" }, row.hints.map((text) => H.el("li", {}, text))) : null,
+      hints.length ? H.el("ul", { class: "plain" }, hints.map((text) => H.el("li", {}, text))) : null,
       row.next ? H.el("p", { class: "next" }, "Next: ", row.next) : null,
       waiver ? H.el("p", {}, `Waiver ${waiver.id}, ${waiver.owner}, until ${waiver.expires}: ${waiver.reason} (${waiver.ticket})`) : null);
   }

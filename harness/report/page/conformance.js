@@ -1,6 +1,7 @@
 // Which operations each GPU gets right: operations down, devices and delegates across, the worst case in each field.
 (() => {
   const MOST_COLUMNS = 24;
+  const MOST_OPS = 40;
   // Worst first. A sign beside the word: colour is never the only one.
   const VERDICTS = [["crashes", "E", "error"], ["wrong", "F", "fail"], ["not measured", "N", "not_run"], ["unsupported", "U", "unsupported"], ["fp16", "≈", "marginal"], ["exact", "✓", "pass"]];
   const rank = (verdict) => { const place = VERDICTS.findIndex(([word]) => word === verdict); return place < 0 ? 0 : place; };
@@ -71,7 +72,9 @@
     const ordered = all.length > MOST_COLUMNS ? all.sort((one, two) => one.worst - two.worst) : all;
     return [
       H.el("p", { class: "legend" }, "Worst case of each operation, and how many cases end so. fp16: within what half precision may do. Each field opens its cases."),
-      H.folded(ordered, MOST_COLUMNS, (some) => grid(ops, some, fields)),
+      H.el("p", {}, VERDICTS.map(([verdict]) => [verdict, list.filter((row) => row.verdict === verdict).length]).filter(([, number]) => number)
+        .map(([verdict, number]) => [badge(verdict), ` ${number.toLocaleString("en")} `]), H.dim("of ", H.fmt.count(list.length, "case"))),
+      H.folded(ordered, MOST_COLUMNS, (some) => H.folded(ops, MOST_OPS, (few) => grid(few, some, fields), "operations"), "columns"),
     ];
   });
 })();

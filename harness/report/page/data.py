@@ -183,11 +183,9 @@ def thinned(latency: LatencyRow, most: int) -> dict[str, Any]:
     """
     total = sum(len(entry["samples_us"]) for entry in latency["rounds"])
     step = max(1, total // most)
-    rounds = [
-        {**entry, "samples_us": [round(sample, 2) for sample in entry["samples_us"][::step]]}
-        for entry in latency["rounds"]
-    ]
-    left_out = total - sum(len(entry["samples_us"]) for entry in rounds)
+    kept = [[round(sample, 2) for sample in entry["samples_us"][::step]] for entry in latency["rounds"]]
+    rounds = [{**entry, "samples_us": some} for entry, some in zip(latency["rounds"], kept, strict=True)]
+    left_out = total - sum(map(len, kept))
     brief: dict[str, Any] = {**latency, "rounds": rounds}
     if total:
         del brief["samples_us"]

@@ -198,7 +198,7 @@
       ["median", latency && [us(latency.median_us), " ", H.dim(`(${us(latency.median_ci95_us[0])} to ${us(latency.median_ci95_us[1])})`)]],
       ["p90, p99", latency && latency.p90_us !== null && `${us(latency.p90_us)}, ${us(latency.p99_us)}`],
       ["min, max", latency && `${us(latency.min_us)}, ${us(latency.max_us)}`],
-      ["mean, deviation", latency && `${us(latency.mean_us)}, ${us(latency.stdev_us)}`],
+      ["mean, deviation", latency?.count > 1 && `${us(latency.mean_us)}, ${us(latency.stdev_us)}`],
       ["first run", latency && latency.first_us !== null && [us(latency.first_us), " ", H.dim(latency.start)]],
       ["initialisation", latency && latency.init_us !== null && us(latency.init_us)],
       ["timed", latency?.scope],

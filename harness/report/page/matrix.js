@@ -1,6 +1,6 @@
 /* Draws the matrix: a real table, of which a large run only holds the part in view. */
 (() => {
-  const ALL = 4000, SPARE_ROWS = 8, SPARE_COLUMNS = 3;
+  const ALL = 800, SPARE_ROWS = 10, SPARE_COLUMNS = 6;
   const grid = { arranged: null, shown: null, active: { row: 0, column: 0 }, size: { row: 0, column: 0, name: 0, head: 0 } };
   H.grid = grid;
   const { el } = H;
@@ -17,6 +17,14 @@
       brief.reason,
     ].filter(Boolean).join("\n");
   };
+  /* Shorter than H.el, because hundreds are made whenever a filter changes. */
+  const span = (name, text, silent = false) => {
+    const made = document.createElement("span");
+    made.className = name;
+    made.textContent = text;
+    if (silent) made.ariaHidden = "true";
+    return made;
+  };
   const CHANGE_SIGNS = { WORSE: ["\u25bc", "worse than in the baseline"], BETTER: ["\u25b2", "better than in the baseline"], NEW: ["+", "not in the baseline"] };
   H.cellField = (index, match, view) => {
     const field = document.createElement("td");
@@ -28,14 +36,13 @@
     if (H.isWaived(index)) classes.push("waived");
     field.className = classes.filter(Boolean).join(" ");
     field.dataset.cell = index;
-    field.title = summaryOf(index);
     const change = CHANGE_SIGNS[H.data.changes[H.col.change[index]]], flags = H.col.flags[index];
     const words = view === H.VIEWS.outcome;
-    field.append(el("span", { class: "letter", "aria-hidden": "true" }, H.LETTERS[outcome]));
-    if (!words) field.append(el("span", { class: "unseen" }, `${H.word(outcome)} `));
-    field.append(el("span", { class: "value" }, words ? [H.word(outcome)] : value === null ? (good ? H.fmt.nothing : H.word(outcome).toLowerCase()) : view.text(index)));
+    field.append(span("letter", H.LETTERS[outcome], true));
+    if (!words) field.append(span("unseen", `${H.word(outcome)} `));
+    field.append(span("value", words ? H.word(outcome) : value === null ? (good ? H.fmt.nothing : H.word(outcome).toLowerCase()) : view.text(index)));
     const signs = [flags & 1 && ["w", "waived"], flags & 2 && ["h", "helper"], flags & 4 && ["!", "timing void"], change].filter(Boolean);
-    for (const [sign, text] of signs) field.append(el("span", { class: "sign" }, el("span", { "aria-hidden": "true" }, sign), el("span", { class: "unseen" }, ` ${text}`)));
+    for (const [sign, text] of signs) field.append(el("span", { class: "sign" }, span("", sign, true), span("unseen", ` ${text}`)));
     return field;
   };
   H.deviceHead = (column, span, attributes = {}) => {
@@ -62,19 +69,30 @@
     const number = (name) => Number.parseFloat(style.getPropertyValue(name));
     grid.size = { row: number("--row"), column: number("--column"), name: number("--name") };
   };
-  const range = () => {
+  /* Rows and columns to hold: those in view and, once the reader scrolls, some beyond, so that not every step draws;
+     what is drawn already stays as long as it covers the view. */
+  const range = (was) => {
     const { items, columns } = grid.arranged, box = scroller(), { row, column, name } = grid.size;
-    if (items.length * columns.length <= ALL) return { top: 0, bottom: items.length, left: 0, right: columns.length, whole: true };
-    const head = table().tHead.offsetHeight;
-    let left = Math.max(0, Math.floor(box.scrollLeft / column) - SPARE_COLUMNS);
-    let right = Math.min(columns.length, Math.ceil((box.scrollLeft + box.clientWidth - name) / column) + SPARE_COLUMNS);
-    while (left > 0 && columns[left - 1].device === columns[left]?.device) left -= 1;
-    while (right < columns.length && columns[right].device === columns[right - 1]?.device) right += 1;
-    return {
-      top: Math.max(0, Math.floor(box.scrollTop / row) - SPARE_ROWS),
-      bottom: Math.min(items.length, Math.ceil((box.scrollTop + box.clientHeight - head) / row) + SPARE_ROWS),
-      left, right, whole: false,
+    if (items.length * columns.length <= ALL) return { top: 0, bottom: items.length, left: 0, right: columns.length };
+    const seen = (start, length, size, count) => {
+      const first = Math.max(0, Math.min(count - 1, Math.floor(start / size)));
+      return [first, Math.max(first + 1, Math.min(count, Math.ceil((start + length) / size)))];
     };
+    const [top, bottom] = seen(box.scrollTop, box.clientHeight - table().tHead.offsetHeight, row, items.length);
+    let [left, right] = seen(box.scrollLeft, box.clientWidth - name, column, columns.length);
+    const part = { ...was }, [rows, sides] = was ? [SPARE_ROWS, SPARE_COLUMNS] : [2, 0];
+    if (!was || top < was.top || bottom > was.bottom) {
+      part.top = Math.max(0, top - rows);
+      part.bottom = Math.min(items.length, bottom + rows);
+    }
+    if (!was || left < was.left || right > was.right) {
+      left = Math.max(0, left - sides);
+      right = Math.min(columns.length, right + sides);
+      while (left > 0 && columns[left - 1].device === columns[left]?.device) left -= 1;
+      while (right < columns.length && columns[right].device === columns[right - 1]?.device) right += 1;
+      Object.assign(part, { left, right });
+    }
+    return part;
   };
 
   /* ---- Drawing ---- */
@@ -95,16 +113,16 @@
     el("span", { class: "clip" }, text), el("span", { class: "arrow", "aria-hidden": "true" }, { ascending: "\u25b2", descending: "\u25bc" }[sortOf(key)] || ""));
   const drawHead = (part) => {
     const { columns, groups } = grid.arranged, shown = columns.slice(part.left, part.right);
-    const before = gap("td", part.left), after = gap("td", columns.length - part.right);
+    const row = (fields) => [...gap("td", part.left), ...fields, ...gap("td", columns.length - part.right)];
     const rows = groups ? 3 : 2;
     const corner = el("th", { scope: "col", rowspan: rows, class: "corner", "aria-sort": sortOf("model") || "none", "aria-colindex": 1 }, sortButton("model", "model"));
     const at = (position) => part.left + position + 2;
-    const groupRow = () => [...before, ...H.spans(shown, (column) => column.group).map(([first, stop]) =>
-      el("th", { scope: "colgroup", colspan: stop - first, class: "group start", "aria-colindex": at(first) }, el("span", { class: "clip", title: shown[first].group }, shown[first].group))), ...after];
-    const deviceRow = [...before, ...H.spans(shown, (column) => column.device).map(([first, stop]) => H.deviceHead(shown[first], stop - first, { "aria-colindex": at(first) })), ...after];
-    const delegateRow = [...before, ...shown.map((column, position) =>
+    const groupRow = () => row(H.spans(shown, (column) => column.group).map(([first, stop]) =>
+      el("th", { scope: "colgroup", colspan: stop - first, class: "group start", "aria-colindex": at(first) }, el("span", { class: "clip", title: shown[first].group }, shown[first].group))));
+    const deviceRow = row(H.spans(shown, (column) => column.device).map(([first, stop]) => H.deviceHead(shown[first], stop - first, { "aria-colindex": at(first) })));
+    const delegateRow = row(shown.map((column, position) =>
       el("th", { scope: "col", class: `delegate${position === 0 || shown[position - 1].device !== column.device ? " start" : ""}`, "aria-sort": sortOf(column.key) || "none", "aria-colindex": at(position), dataset: { column: part.left + position } },
-        sortButton(column.key, column.delegateName))), ...after];
+        sortButton(column.key, column.delegateName))));
     const lines = [...(groups ? [groupRow()] : []), deviceRow, delegateRow];
     H.replace(table().tHead, lines.map((cells, position) => el("tr", { "aria-rowindex": position + 1 }, position === 0 ? corner : null, cells)));
   };
@@ -126,21 +144,39 @@
     }
     return H.append(row, gap("td", columns.length - part.right));
   };
-  const drawBody = (part) => {
-    const { items } = grid.arranged, heads = table().tHead.rows.length;
-    const blank = (rows) => (rows ? [el("tr", { class: "blank", "aria-hidden": "true", style: { height: `${rows * grid.size.row}px` } }, el("td", {}))] : []);
-    const body = table().tBodies[0], held = body.contains(document.activeElement);
-    H.replace(body, blank(part.top), items.slice(part.top, part.bottom).map((item, position) => drawRow(item, part.top + position, part, heads)), blank(items.length - part.bottom));
+  /* Rows that are drawn already and stay in view are kept, unless all are to be drawn anew. */
+  const drawBody = (part, anew) => {
+    const { items } = grid.arranged, heads = table().tHead.rows.length, body = table().tBodies[0];
+    const held = body.contains(document.activeElement);
+    const blank = () => el("tr", { class: "blank", "aria-hidden": "true" }, el("td", {}));
+    if (anew) H.replace(body, blank(), blank());
+    const above = body.rows[0], below = body.rows[body.rows.length - 1];
+    const kept = new Set();
+    for (const row of [...body.querySelectorAll("tr[data-row]")]) {
+      const number = Number(row.dataset.row);
+      if (number < part.top || number >= part.bottom) row.remove();
+      else kept.add(number);
+    }
+    let next = above.nextSibling;
+    for (let number = part.top; number < part.bottom; number += 1) {
+      if (kept.has(number)) next = next.nextSibling;
+      else body.insertBefore(drawRow(items[number], number, part, heads), next);
+    }
+    for (const [row, count] of [[above, part.top], [below, items.length - part.bottom]]) {
+      row.hidden = count === 0;
+      row.style.height = `${count * grid.size.row}px`;
+    }
     H.holdFocus(held);
   };
 
-  /* Draw again if another part is in view, or in any case. */
-  H.draw = (always = false) => {
-    const part = range(), was = grid.shown;
-    if (!always && was && ["top", "bottom", "left", "right"].every((side) => was[side] === part[side])) return;
-    if (always || !was || was.left !== part.left || was.right !== part.right) { frame(part); drawHead(part); }
+  /* Draw what came into view, or everything anew. */
+  H.draw = (anew = false) => {
+    const was = anew ? null : grid.shown, part = range(was);
+    if (was && ["top", "bottom", "left", "right"].every((side) => was[side] === part[side])) return;
+    const columns = !was || was.left !== part.left || was.right !== part.right;
+    if (columns) { frame(part); drawHead(part); }
     grid.shown = part;
-    drawBody(part);
+    drawBody(part, columns);
   };
 
   /* Bring an item and a column into view; both may be -1 for their headings. */
@@ -171,7 +207,6 @@
     scroller().hidden = count === 0;
     table().classList.toggle("words", H.view() === H.VIEWS.outcome);
     measure();
-    grid.shown = null;
     H.draw(true);
   };
 
@@ -188,6 +223,12 @@
     }, { passive: true });
     /* Also told when it first gets its height, which depends on what was drawn. */
     new ResizeObserver(() => { measure(); H.draw(); }).observe(scroller());
+    for (const event of ["mouseover", "focusin"]) {
+      table().addEventListener(event, ({ target }) => {
+        const field = target.closest("td[data-cell]");
+        if (field && !field.title) field.title = summaryOf(Number(field.dataset.cell));
+      });
+    }
     table().addEventListener("click", (event) => {
       const button = event.target.closest("button[data-sort]"), field = event.target.closest("td[data-cell]");
       if (button) {

@@ -31,16 +31,16 @@
 
   H.dim = (...content) => H.el("span", { class: "dim" }, content);
 
-  // A long list: the first entries, and a button for more of them. wrap: makes an element of a list of entries.
+  // A long list: the first entries, and a button for more of them. wrap: makes an element of a list of entries; noun: what they are.
   const AT_ONCE = 500;
-  H.folded = (entries, most, wrap) => {
+  H.folded = (entries, most, wrap, noun = "") => {
     if (entries.length <= most) return wrap(entries);
     const left = entries.length - most;
     const click = () => {
-      H.replace(holder, H.folded(entries, most + AT_ONCE, wrap));
+      H.replace(holder, H.folded(entries, most + AT_ONCE, wrap, noun));
       holder.querySelector("a, button, [tabindex]")?.focus();
     };
-    const text = left > AT_ONCE ? `Show ${AT_ONCE} more of ${left.toLocaleString("en")}` : `Show all ${entries.length.toLocaleString("en")}`;
+    const text = left > AT_ONCE ? `Show ${AT_ONCE} more of ${left.toLocaleString("en")}` : `Show all ${entries.length.toLocaleString("en")}${noun && ` ${noun}`}`;
     const holder = H.el("div", {}, wrap(entries.slice(0, most)), H.el("button", { type: "button", class: "more", on: { click } }, text));
     return holder;
   };

@@ -156,10 +156,13 @@ def _reverse(graph: Graph, shape: Shape) -> Tensor:
     return graph.op("REVERSE_V2", inputs, shape, options("ReverseV2Options"), name="y")
 
 
-def _update_slice(graph: Graph, shape: Shape) -> Tensor:
+def _update_slice(graph: Graph, shape: Shape, *, constant: bool = False) -> Tensor:
+    """One row; the place, where it is an input, is moved to where the patch fits."""
     patch = graph.input("patch", (shape[0], 1, shape[2], shape[3]))
-    inputs = (graph.input("x", shape), patch, graph.ints("at", 0, shape[1] - 1, 0, 0))
-    return graph.op("DYNAMIC_UPDATE_SLICE", inputs, shape, options("DynamicUpdateSliceOptions"), name="y")
+    at = graph.ints("at", 0, shape[1] - 1, 0, 0) if constant else graph.input("at", (4,), "int32")
+    inputs = (graph.input("x", shape), patch, at)
+    table = options("DynamicUpdateSliceOptions")
+    return graph.op("DYNAMIC_UPDATE_SLICE", inputs, shape, table, name="y", dtype="float32")
 
 
 def _bitcast(graph: Graph, shape: Shape) -> Tensor:
@@ -210,6 +213,7 @@ EXTRA: Mapping[str, tuple[Maker, Shape]] = {
     "concatenation.four": (partial(_concatenation, 3, parts=4), ODD),
     "concatenation.rows": (partial(_concatenation, 1), ODD),
     "concatenation.batch_axis": (partial(_concatenation, 0), ODD),
+    "dynamic_update_slice.constant": (partial(_update_slice, constant=True), ODD),
     "gather.channels": (partial(_gather, 3), ODD),
     "pad.channels": (partial(_pad, "PAD", channels=(1, 2)), ODD),
     "reshape.to_rank_2": (_reshape_rank, ODD),

@@ -56,6 +56,19 @@ def test_scrolling_draws_what_comes_into_view_and_drops_what_leaves(page: Page) 
     assert widths[0] == widths[1]
 
 
+def test_headings_stand_over_their_columns(page: Page) -> None:
+    page.evaluate("document.getElementById('scroller').scrollTo(30000, 1500)")
+    expect(page.locator("#grid td[data-column='2']")).to_have_count(0)
+    script = """() => {
+        const left = (element) => Math.round(element.getBoundingClientRect().left);
+        return [...document.querySelectorAll('#grid th.device, #grid th.delegate')].map((heading) => {
+            const column = heading.getAttribute('aria-colindex');
+            return left(heading) - left(document.querySelector(`#grid td[aria-colindex="${column}"]`));
+        });
+    }"""
+    assert set(page.evaluate(script)) == {0}
+
+
 def test_keys_reach_the_last_cell(page: Page) -> None:
     page.locator('#grid [tabindex="0"]').focus()
     page.keyboard.press("Control+End")
