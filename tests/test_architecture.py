@@ -23,7 +23,7 @@ MODULES = {
 }
 
 BASE = {"errors", "clock", "paths", "environment", "yamlfile", "yamlmodel"}
-PLAIN = {"plan.cell", "plan.row", "plan.explained"}
+PLAIN = {"plan.cell", "plan.result", "plan.row", "plan.explained"}
 LOW = {"lab", "plan"}
 MIDDLE = {"runners", "devices", "reference", "record"}
 TOP = {"session", "plugin", "cli", "commands"}

@@ -69,7 +69,7 @@ def _merge(options: argparse.Namespace) -> int:
     import shlex
 
     from harness.clock import SystemClock
-    from harness.report import merge, write
+    from harness.report import merge, merge_files, write
 
     parts = merge.read(options.runs)
     options.reports.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def _merge(options: argparse.Namespace) -> int:
         raise UsageError(f"{folder}: exists already; try again in a second") from None
     command = shlex.join(["harness", "report", "merge", *map(str, options.runs)])
     matrix, origin = merge.merge(parts, run_id, command)
-    merge.write_files(parts, matrix, origin, folder)
+    merge_files.write_files(parts, matrix, origin, folder)
     for path in write.write_all(matrix, folder):
         print(path)
     print(f"{matrix['summary']['verdict']}: {len(matrix['cells'])} cells from {len(parts)} runs")

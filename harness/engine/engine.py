@@ -19,7 +19,8 @@ from harness.engine.judge import CellResult, Judge
 from harness.engine.order import Work, queues
 from harness.engine.preparation import ModelKey, Preparation, internal_problem, model_key
 from harness.engine.turns import Cancelled, MachineTurns
-from harness.plan.cell import Cell, Outcome, Problem, RoundResult
+from harness.plan.cell import Cell, Outcome, Problem
+from harness.plan.result import RoundResult
 from harness.record.journal import Journal, JournalError
 
 _CANCEL_SECONDS = 5.0

@@ -17,7 +17,8 @@ from harness.engine.turns import Cancelled, MachineTurns
 from harness.errors import UsageError
 from harness.lab.lease import DeviceBusyError, Leases
 from harness.lab.spec import IOS_TARGET
-from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, RoundResult
+from harness.plan.cell import Cell, ErrorClass, Outcome, Problem
+from harness.plan.result import RoundResult
 from harness.runners.android_app import AndroidApp
 from harness.runners.base import JobFacts, Runner, RunnerReport
 from harness.runners.binaries import AUTO, Binaries, choose

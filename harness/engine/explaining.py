@@ -10,8 +10,9 @@ from harness.engine.tensors import Arrays, load_samples
 from harness.measure import accuracy, gates, hints, tolerances
 from harness.measure.diagnosis import Compared
 from harness.measure.metrics import METRICS
-from harness.plan.cell import Cell, GateRule, Model, OutputFile, RoundResult
+from harness.plan.cell import Cell, GateRule, Model
 from harness.plan.gating import DEFAULT_ORIGIN, SHARE, with_defaults
+from harness.plan.result import OutputFile, RoundResult
 from harness.plan.row import AccuracyRow, CellRow, GateRow, MetricsRow, OutputAccuracyRow
 
 CPU_COPY: GateRow = {"gate": "cpu_copy", "limit": 0.0, "value": 1.0, "verdict": "FAIL", "waiver": None}

@@ -27,19 +27,10 @@ from harness.engine.rows import last_measured, latency_row, new_row, set_judgeme
 from harness.engine.speedups import fastest_speedup
 from harness.measure import diagnosis, gates, regression, waiving
 from harness.measure.diagnosis import Compared
-from harness.plan.cell import (
-    Cell,
-    ErrorClass,
-    GateRule,
-    Measurement,
-    Outcome,
-    OutputFile,
-    Problem,
-    RoundResult,
-    cell_id,
-)
+from harness.plan.cell import Cell, ErrorClass, GateRule, Outcome, Problem, cell_id
 from harness.plan.explained import DiagnosisRow, PredictionRow
 from harness.plan.gating import DEFAULT_ORIGIN
+from harness.plan.result import Measurement, OutputFile, RoundResult
 from harness.plan.row import AccuracyRow, CellRow, WaiverRow
 from harness.reference.inputs import InputSet
 

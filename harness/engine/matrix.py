@@ -137,6 +137,8 @@ def _model_rows(models: Iterable[Model], results: Iterable[CellResult]) -> list[
     foretold = {result.cell.model.name: result.predictions for result in results if result.predictions}
     rows: dict[str, ModelRow] = {}
     for model in models:
+        before = rows.get(model.ref.name)  # another suite may feed it something else: files only if all give files
+        source = _input_source(model) if before is None or before["input_source"] == "files" else before["input_source"]
         rows[model.ref.name] = {
             "name": model.ref.name,
             "sha256": model.sha256,
@@ -146,7 +148,7 @@ def _model_rows(models: Iterable[Model], results: Iterable[CellResult]) -> list[
             "outputs": [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in model.outputs],
             "ops": [{"name": op.name, "version": op.version, "count": op.count} for op in model.ops],
             "compatibility": list(foretold[model.ref.name]) if model.ref.name in foretold else None,
-            "input_source": _input_source(model),
+            "input_source": source,
         }
     return list(rows.values())
 

@@ -17,7 +17,8 @@ from harness.engine.tensors import load_samples
 from harness.engine.turns import Cancelled
 from harness.localise.sides import Sides
 from harness.localise.task import Array, Side
-from harness.plan.cell import Cell, ErrorClass, InputPlan, ModelRef, Outcome, Problem, RoundResult, Runs
+from harness.plan.cell import Cell, ErrorClass, InputPlan, ModelRef, Outcome, Problem, Runs
+from harness.plan.result import RoundResult
 from harness.plan.tflite_file import describe
 from harness.reference.inputs import InputSet
 

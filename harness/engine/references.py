@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from harness.engine.preparation import Preparation
 from harness.engine.rows import last_measured
-from harness.plan.cell import Cell, ErrorClass, Outcome, OutputFile, Problem, RoundResult, cell_id
+from harness.plan.cell import Cell, ErrorClass, Outcome, Problem, cell_id
+from harness.plan.result import OutputFile, RoundResult
 from harness.plan.row import ReferenceRow
 from harness.reference.golden import Golden
 

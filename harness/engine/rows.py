@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from harness.measure import gates, latency
-from harness.plan.cell import Cell, Delegation, ErrorClass, Measurement, Outcome, Problem, RoundResult
+from harness.plan.cell import Cell, ErrorClass, Outcome, Problem
+from harness.plan.result import Delegation, Measurement, RoundResult
 from harness.plan.row import AttemptRow, CellRow, DelegationRow, LatencyRow, RoundRow, RunnerRow
 
 

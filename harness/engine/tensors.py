@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.plan.cell import OutputFile
+from harness.plan.result import OutputFile
 
 Arrays = list[list[npt.NDArray[Any]]]
 

@@ -17,7 +17,8 @@ from harness.localise.bugreport import bug_report
 from harness.localise.sides import Sides
 from harness.localise.task import Array, Located
 from harness.paths import write_atomically
-from harness.plan.cell import Cell, Delegate, Model, RoundResult
+from harness.plan.cell import Cell, Delegate, Model
+from harness.plan.result import RoundResult
 
 FORMAT = 1
 LARGEST = 20 << 20

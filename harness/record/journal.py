@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from harness.plan.cell import RoundResult
 from harness.plan.explained import LocalisationRow
+from harness.plan.result import RoundResult
 
 NAME = "cells.jsonl"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.paths import sha256_file, write_atomically
-from harness.plan.cell import OutputFile
+from harness.plan.result import OutputFile
 from harness.plan.row import ReferenceRow
 
 

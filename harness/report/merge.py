@@ -9,9 +9,7 @@ found. Waivers are those of all runs (of one id the newest), as they hold on the
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +20,6 @@ from harness.errors import UsageError
 from harness.measure import verdict, waiving
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow, DeviceRow, Matrix, ModelRow, SuiteRow
-from harness.record import journal
 from harness.report import matrix as matrix_file
 from harness.report.reasons import entry_of
 from harness.yamlmodel import NAME
@@ -184,18 +181,24 @@ def _told(row: CellRow, part: Part) -> str:
 
 
 def _row(row: CellRow, part: Part, others: list[str]) -> CellRow:
-    moved = [f"artifacts/{part.id}/{PurePosixPath(path).relative_to('artifacts')}" for path in _own(row["artifacts"])]
+    moved = [
+        f"artifacts/{part.id}/{PurePosixPath(path).relative_to('artifacts')}"
+        for path in own_artifacts(row["artifacts"])
+    ]
     made: CellRow = {**row, "from_run": row["from_run"] or part.id, "artifacts": moved}
     made["gates"] = [{**gate, "waiver": None} for gate in row["gates"]]
     made["notes"] = [*row["notes"], *(f"also {words}" for words in others)]
     bundle = row["localisation"]["bundle"] if row["localisation"] else None
-    if row["localisation"] and bundle and _own([bundle]):
-        place = f"artifacts/{part.id}/{PurePosixPath(bundle).relative_to('artifacts')}"
-        made["localisation"] = {**row["localisation"], "bundle": place}
+    if row["localisation"] and bundle and own_artifacts([bundle]):
+        made["localisation"] = {**row["localisation"], "bundle": _moved(bundle, part)}
     return made
 
 
-def _own(paths: Iterable[str]) -> list[str]:
+def _moved(path: str, part: Part) -> str:
+    return f"artifacts/{part.id}/{PurePosixPath(path).relative_to('artifacts')}"
+
+
+def own_artifacts(paths: Iterable[str]) -> list[str]:
     """Paths below the run's own artifacts; what leads elsewhere is left out."""
     return [path for path in paths if path.startswith("artifacts/") and ".." not in PurePosixPath(path).parts]
 
@@ -229,7 +232,7 @@ def _merged_delegates(parts: Sequence[Part]) -> dict[str, dict[str, Any]]:
 
 
 def _by_name(lists: Iterable[list[DeviceRow]]) -> list[DeviceRow]:
-    """What any run knows of each device. That it is emulated, or its adapter a software one, no other run takes back."""
+    """What any run knows of each device. That it is emulated, or its adapter software, no other run takes back."""
     found: dict[str, DeviceRow] = {}
     for row in (row for rows in lists for row in rows):
         before = found.get(row["name"])
@@ -271,46 +274,3 @@ def _latest(moments: Iterable[str | None]) -> str | None:
     """The end of the last; None if any did not finish."""
     found = list(moments)
     return None if None in found else max(moment for moment in found if moment is not None)
-
-
-def write_files(parts: Sequence[Part], matrix: Matrix, origin: Mapping[str, Part], folder: Path) -> None:
-    """Put the artifacts of the rows, and a journal of their attempts, into the merged run's folder.
-
-    Raises:
-        OSError: something cannot be read or written. An artifact that is gone is left out.
-    """
-    for part in parts:
-        source = part.folder if part.folder.is_dir() else part.folder.parent
-        for row in part.matrix["cells"]:
-            if origin[row["id"]] is part:
-                for path in _own(row["artifacts"]):
-                    rest = PurePosixPath(path).relative_to("artifacts")
-                    _copy(source / path, folder / "artifacts" / part.id / rest)
-    _write_journal(parts, matrix, origin, folder)
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_symlink() or not source.is_file():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)  # raw outputs are large
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _write_journal(parts: Sequence[Part], matrix: Matrix, origin: Mapping[str, Part], folder: Path) -> None:
-    plan = {
-        "type": "plan",
-        "run": matrix["run"],
-        "cells": [{"id": row["id"], "role": row["role"]} for row in matrix["cells"]],
-    }
-    with (folder / journal.NAME).open("w", encoding="utf-8") as stream:
-        stream.write(json.dumps(plan) + "\n")
-        for part in parts:
-            source = part.folder if part.folder.is_dir() else part.folder.parent
-            if not (source / journal.NAME).is_file():
-                continue
-            for attempt in journal.read(source / journal.NAME)[1]:
-                if origin.get(attempt["cell"]) is part:
-                    stream.write(json.dumps(attempt) + "\n")

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from harness.measure.verdict import is_waived
 from harness.plan.cell import Outcome
-from harness.plan.row import CellRow, Matrix
+from harness.plan.row import CellRow, LatencyRow, Matrix
 from harness.report import figures
 from harness.report.grid import suite_of
 
@@ -61,13 +61,19 @@ def _passing(row: CellRow) -> float:
     return float(row["outcome"] in ("PASS", "MARGINAL"))
 
 
+def _timing(row: CellRow) -> LatencyRow | None:
+    """The latency, unless it must not be used."""
+    return None if row["validity"]["void"] else row["latency"]
+
+
 def _median(row: CellRow) -> float | None:
-    return row["latency"]["median_us"] / 1e6 if row["latency"] else None
+    timing = _timing(row)
+    return timing["median_us"] / 1e6 if timing else None
 
 
 def _p90(row: CellRow) -> float | None:
-    value = row["latency"]["p90_us"] if row["latency"] else None
-    return value / 1e6 if value is not None else None
+    timing = _timing(row)
+    return timing["p90_us"] / 1e6 if timing and timing["p90_us"] is not None else None
 
 
 def _speedup(row: CellRow) -> float | None:

@@ -18,7 +18,8 @@ from harness.devices.base import Job, JobFile, JobOutput, JobPath
 from harness.errors import UsageError
 from harness.lab.spec import IOS_TARGET, abi_of
 from harness.paths import sha256_file
-from harness.plan.cell import Cell, Delegate, ErrorClass, Measurement, Outcome, Problem
+from harness.plan.cell import Cell, Delegate, ErrorClass, Outcome, Problem
+from harness.plan.result import Measurement
 from harness.runners.base import JobFacts, RunnerReport
 from harness.runners.binaries import Binaries, nightly_url
 from harness.runners.upstream import command, failures, log, result

@@ -14,7 +14,8 @@ from typing import Any
 from harness.devices.base import Job, JobOutput
 from harness.errors import UsageError
 from harness.lab.spec import OWN_RUNNER
-from harness.plan.cell import Cell, Delegate, ErrorClass, Measurement, Outcome, Problem
+from harness.plan.cell import Cell, Delegate, ErrorClass, Outcome, Problem
+from harness.plan.result import Measurement
 from harness.runners.base import JobFacts, RunnerReport, check_ios
 
 APP_RECORD = "app.json"

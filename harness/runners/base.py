@@ -10,7 +10,8 @@ from typing import Protocol
 from harness.devices.base import Job, JobOutput
 from harness.errors import UsageError
 from harness.lab.spec import IOS_TARGET
-from harness.plan.cell import Cell, Delegate, Measurement, Model, Problem
+from harness.plan.cell import Cell, Delegate, Model, Problem
+from harness.plan.result import Measurement
 from harness.reference.inputs import InputSet
 from harness.runners.runtimes import Runtime
 

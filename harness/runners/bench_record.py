@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.devices.base import Job, JobOutput
-from harness.plan.cell import Cell, Delegation, ErrorClass, Measurement, Outcome, OutputFile, Problem
+from harness.plan.cell import Cell, ErrorClass, Outcome, Problem
+from harness.plan.result import Delegation, Measurement, OutputFile
 from harness.runners.base import JobFacts, RunnerReport
 from harness.runners.problems import operations, problem_of, unloadable
 

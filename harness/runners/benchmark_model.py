@@ -20,7 +20,8 @@ from harness.devices.base import Job, JobFile, JobOutput, JobPath
 from harness.errors import UsageError
 from harness.lab.spec import IOS_TARGET
 from harness.paths import sha256_file
-from harness.plan.cell import Cell, Delegate, Outcome, OutputFile, Problem
+from harness.plan.cell import Cell, Delegate, Outcome, Problem
+from harness.plan.result import OutputFile
 from harness.runners.base import COLD, JobFacts, RunnerReport
 from harness.runners.binaries import UPSTREAM, Binaries
 from harness.runners.upstream import command, result

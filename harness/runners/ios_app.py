@@ -17,7 +17,8 @@ from pathlib import Path
 from harness.devices.base import Job, JobFile, JobOutput
 from harness.errors import UsageError
 from harness.lab.spec import IOS_TARGET
-from harness.plan.cell import Cell, Delegate, ErrorClass, Measurement, Outcome, Problem
+from harness.plan.cell import Cell, Delegate, ErrorClass, Outcome, Problem
+from harness.plan.result import Measurement
 from harness.runners.base import JobFacts, RunnerReport, check_ios
 from harness.runners.benchmark_model import LITERT_SCOPE
 from harness.runners.binaries import Binaries

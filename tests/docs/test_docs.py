@@ -12,12 +12,13 @@ import pytest
 from harness.lab import spec
 from harness.lab.inventory import load_inventory
 from harness.measure.metrics import METRICS
-from harness.plan import suite
+from harness.plan import suite, waivers
 from harness.plan.cell import Outcome
 from harness.plan.expand import expand
 from harness.plan.load import load_suite
 from harness.plan.row import SummaryRow
 from harness.plan.suite import PROFILES
+from harness.plan.waivers import load_waivers
 from harness.report.matrix import json_schema as matrix_schema
 from tests.conftest import MODELS, ROOT
 from tests.session.conftest import Lab, lab
@@ -30,7 +31,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "reports/README.md", "CHANGELOG.md")),
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"# (suites/\S+\.yaml|devices\.yaml)\b")
+FILE = re.compile(r"# (suites/\S+\.yaml|devices\.yaml|waivers\.yaml)\b")
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 
@@ -77,8 +78,8 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"HARNESS_LAVAPIPE": "/lavapipe", "HARNESS_SSH_KEY": str(key)}
 
 
-def test_there_are_examples_of_both_files() -> None:
-    assert {file.partition("/")[0] for _, file, _ in EXAMPLES} == {"suites", "devices.yaml"}
+def test_there_are_examples_of_every_file() -> None:
+    assert {file.partition("/")[0] for _, file, _ in EXAMPLES} == {"suites", "devices.yaml", "waivers.yaml"}
     marked = [text for path in PAGES for language, text in BLOCK.findall(path.read_text()) if language == "yaml"]
     assert len(marked) == len(EXAMPLES)  # no YAML escapes these tests for want of its first line
 
@@ -88,6 +89,9 @@ def test_yaml_examples_load(tmp_path: Path, environ: dict[str, str], where: str,
     path = lay(tmp_path, name, text)
     if name == "devices.yaml":
         assert load_inventory(path, environ=environ).specs
+        return
+    if name == "waivers.yaml":
+        assert load_waivers(path)
         return
     loaded = load_suite(path, METRICS, rootdir=tmp_path, environ=environ)
     assert loaded.combinations
@@ -107,14 +111,22 @@ def mentioned(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "schema"), [("suites.md", suite.json_schema), ("devices.md", spec.json_schema)], ids=["suites", "devices"]
+    ("names", "schema"),
+    [
+        (("suites.md", "release.md"), suite.json_schema),
+        (("devices.md",), spec.json_schema),
+        (("release.md",), waivers.json_schema),
+    ],
+    ids=["suites", "devices", "waivers"],
 )
-def test_every_key_is_explained(name: str, schema: Schema) -> None:
-    assert keys(schema) - mentioned(page(name)) == set()
+def test_every_key_is_explained(names: tuple[str, ...], schema: Schema) -> None:
+    assert keys(schema) - set().union(*(mentioned(page(name)) for name in names)) == set()
 
 
 @pytest.mark.parametrize(
-    ("start", "schema"), [("suites/", suite.json_schema), ("devices", spec.json_schema)], ids=["suites", "devices"]
+    ("start", "schema"),
+    [("suites/", suite.json_schema), ("devices", spec.json_schema), ("waivers", waivers.json_schema)],
+    ids=["suites", "devices", "waivers"],
 )
 def test_every_key_is_in_some_example(start: str, schema: Schema) -> None:
     used = {key for _, name, text in EXAMPLES if name.startswith(start) for key in re.findall(r"(\w+):", text)}

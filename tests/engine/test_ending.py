@@ -15,7 +15,8 @@ from harness.engine.judge import Judge
 from harness.engine.preparation import Preparation
 from harness.engine.run import Run
 from harness.engine.turns import MachineTurns
-from harness.plan.cell import Cell, ErrorClass, Problem, RoundResult
+from harness.plan.cell import Cell, ErrorClass, Problem
+from harness.plan.result import RoundResult
 from harness.record.journal import Journal
 from harness.reference.golden import GoldenRunners
 from tests.engine.fake import FakeDevice, model_of

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.devices.base import Job
 from harness.engine.tensors import MAPPED, load_samples
-from harness.plan.cell import OutputFile
+from harness.plan.result import OutputFile
 from harness.plan.row import CellRow
 from tests.engine.fake import FakeDevice, option
 from tests.engine.farm import Farm, finish, outcomes, rows, until, wait

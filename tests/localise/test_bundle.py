@@ -19,8 +19,9 @@ import pytest
 from harness.localise import bundle, reproduce
 from harness.localise.sides import sides_of
 from harness.localise.task import Located
-from harness.plan.cell import Cell, Delegate, ModelRef, Policy, RoundResult
+from harness.plan.cell import Cell, Delegate, ModelRef, Policy
 from harness.plan.explained import LocalisationRow
+from harness.plan.result import RoundResult
 from harness.plan.tflite_file import describe
 from tests.conftest import MODELS
 

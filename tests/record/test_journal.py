@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.plan.cell import ErrorClass, Measurement, Outcome, OutputFile, Problem, RoundResult
+from harness.plan.cell import ErrorClass, Outcome, Problem
+from harness.plan.result import Measurement, OutputFile, RoundResult
 from harness.record.journal import NAME, Journal, JournalError, read
 
 HEADER = {"run": {"id": "r"}, "cells": [{"id": "s::m[d:c]", "role": "cell"}]}

@@ -6,12 +6,27 @@ from typing import Any
 
 from harness.measure.latency import speedup, summarise
 from harness.plan.qualification import Qualification
-from harness.plan.row import CellRow, Matrix
+from harness.plan.row import CellRow, Matrix, WaiverRow
 from harness.release.decide import Policy
 from tests.report.sample import accuracy_row, cell_row, matrix_of, sha
 
 DECIDED = "2026-11-20T12:00:00Z"
 MODELS = ("blazeface_mlkit_v1", "yamnet")
+
+WAIVER: WaiverRow = {
+    "id": "W-1",
+    "owner": "vision team",
+    "reason": "known",
+    "ticket": "VIS-12",
+    "expires": "2026-12-31",
+    "model": "blazeface*",
+    "device": "*",
+    "delegate": "*",
+    "gate": "*",
+    "status": "used",
+    "cells": [],
+    "origin": "waivers.yaml:3",
+}
 
 
 def rows() -> list[CellRow]:

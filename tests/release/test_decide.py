@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.plan.row import Matrix, WaiverRow
+from harness.plan.row import Matrix
 from harness.release.decide import decide
-from tests.release.releasable import DECIDED, baseline, policy, rows, run, wrong
+from tests.release.releasable import DECIDED, WAIVER, baseline, policy, rows, run, wrong
 from tests.report.sample import attempt_row, latency_row, sha
 
 
@@ -34,21 +34,7 @@ def waived() -> Matrix:
     cells = rows()
     wrong(cells[1])
     matrix = run(cells)
-    waiver: WaiverRow = {
-        "id": "W-1",
-        "owner": "vision team",
-        "reason": "known",
-        "ticket": "VIS-12",
-        "expires": "2026-12-31",
-        "model": "blazeface*",
-        "device": "*",
-        "delegate": "*",
-        "gate": "*",
-        "status": "used",
-        "cells": [],
-        "origin": "waivers.yaml:3",
-    }
-    matrix["waivers"] = [waiver]
+    matrix["waivers"] = [{**WAIVER}]
     return matrix
 
 
@@ -69,8 +55,9 @@ def test_an_expired_waiver_waives_nothing_and_is_named() -> None:
 
 def spoilt(field: str) -> Matrix:
     matrix = run()
-    row, device, model = matrix["cells"][1], matrix["devices"][0], matrix["models"][0]
-    assert row["runner"] and row["runtime"]
+    row: Any = matrix["cells"][1]
+    device: Any = matrix["devices"][0]
+    model: Any = matrix["models"][0]
     edits: dict[str, Callable[[], object]] = {
         "emulated": lambda: device.update(emulated=True),
         "software": lambda: device.update(adapter_software=True),
@@ -82,9 +69,9 @@ def spoilt(field: str) -> Matrix:
         "never": lambda: row.update(attempts=[]),
         "void": lambda: row.update(validity={"void": True, "reasons": ["throttled"]}),
         "unjudged": lambda: row.update(accuracy=[{**row["accuracy"][0], "judged": False}]),
-        "device": lambda: matrix.update(devices=[]),
-        "runner": lambda: row.update(runner={**row["runner"], "sha256": None}),  # type: ignore[typeddict-item]
-        "runtime": lambda: row.update(runtime={**row["runtime"], "sha256": None}),  # type: ignore[typeddict-item]
+        "device": lambda: matrix["devices"].clear(),
+        "runner": lambda: row.update(runner={**row["runner"], "sha256": None}),
+        "runtime": lambda: row.update(runtime={**row["runtime"], "sha256": None}),
         "model": lambda: model.update(sha256=""),
     }
     edits[field]()

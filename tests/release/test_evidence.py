@@ -12,7 +12,7 @@ import pytest
 
 from harness.cli import main
 from harness.errors import UsageError
-from harness.plan.cell import Measurement, RoundResult
+from harness.plan.result import Measurement, RoundResult
 from harness.plan.row import Matrix
 from harness.record.journal import Journal
 from harness.release import evidence
@@ -45,8 +45,8 @@ def finished(folder: Path, matrix: Matrix, *, adapter_software: bool | None = No
                 seconds=1.0,
                 measurement=measured,
                 adapter_software=adapter_software,
-                runner={**row["runner"]},
-                runtime={**row["runtime"]},
+                runner={"sha256": row["runner"]["sha256"]},
+                runtime={"sha256": row["runtime"]["sha256"]},
             )
             journal.attempt(attempt)
     journal.close()

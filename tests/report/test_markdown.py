@@ -51,7 +51,7 @@ def test_names_are_not_littered_with_backslashes() -> None:
 def test_a_huge_run_still_fits_a_comment_and_says_what_is_left_out() -> None:
     rows = [
         sample.cell_row(
-            f"m{model}", f"d{device}", outcome="FAIL", reason=f"{chr(0x4E00 + 30 * model + device)}{'x' * 80}"
+            f"m{model}", f"d{device}", outcome="FAIL", reason=f"{chr(19968 + 30 * model + device)}{'x' * 80}"
         )
         for model in range(30)
         for device in range(30)

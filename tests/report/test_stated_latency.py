@@ -9,7 +9,7 @@ import json
 import pytest
 
 from harness.engine.rows import latency_row
-from harness.plan.cell import Measurement, RoundResult
+from harness.plan.result import Measurement, RoundResult
 from harness.plan.row import LatencyRow, LatencySummaryRow, Matrix
 from harness.report import csvfile, markdown
 from tests.report import sample

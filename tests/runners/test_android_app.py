@@ -14,7 +14,8 @@ import pytest
 from harness.devices.base import Job, JobOutput, JobPath
 from harness.errors import UsageError
 from harness.lab.spec import IOS_TARGET, BinarySource
-from harness.plan.cell import Cell, Delegate, ErrorClass, Measurement, Model, ModelRef, Outcome, Problem, TensorSpec
+from harness.plan.cell import Cell, Delegate, ErrorClass, Model, ModelRef, Outcome, Problem, TensorSpec
+from harness.plan.result import Measurement
 from harness.runners.android_app import AndroidApp, own_lines
 from harness.runners.base import JobFacts
 from harness.runners.binaries import Binaries

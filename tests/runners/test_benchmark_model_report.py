@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.plan.cell import Delegation, ErrorClass, Fallback, Model, ModelRef, Outcome, TensorSpec
+from harness.plan.cell import ErrorClass, Fallback, Model, ModelRef, Outcome, TensorSpec
+from harness.plan.result import Delegation
 from tests.runners.told import (
     NONE,
     OPENCL,

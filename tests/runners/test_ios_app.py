@@ -17,7 +17,8 @@ import pytest
 from harness.devices.base import Job, JobOutput
 from harness.errors import UsageError
 from harness.lab.spec import IOS_TARGET
-from harness.plan.cell import Cell, Delegate, ErrorClass, Measurement, Outcome, Policy, Problem, Runs
+from harness.plan.cell import Cell, Delegate, ErrorClass, Outcome, Policy, Problem, Runs
+from harness.plan.result import Measurement
 from harness.runners.base import JobFacts, RunnerReport
 from harness.runners.binaries import Binaries
 from harness.runners.ios_app import DONE, LOG, IosApp

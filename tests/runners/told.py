@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.devices.base import JobOutput
-from harness.plan.cell import Delegate, Fallback, Measurement, Model, ModelRef, Problem, TensorSpec
+from harness.plan.cell import Delegate, Fallback, Model, ModelRef, Problem, TensorSpec
+from harness.plan.result import Measurement
 from harness.runners.base import RunnerReport
 from tests.runners import captured
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from harness.plan.cell import Delegate, Delegation, ErrorClass, Model, Outcome, Problem
+from harness.plan.cell import Delegate, ErrorClass, Model, Outcome, Problem
+from harness.plan.result import Delegation
 from harness.runners.problems import operations
 from harness.runners.upstream.log import Log, Replaced, Verdict
 from harness.runners.upstream.proto import RuntimeInfo

@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.plan.cell import ErrorClass, Outcome, OutputFile, Problem, TensorSpec
+from harness.plan.cell import ErrorClass, Outcome, Problem, TensorSpec
+from harness.plan.result import OutputFile
 
 _ITEM_BYTES = {
     **dict.fromkeys(("bool", "int8", "uint8"), 1),

@@ -8,16 +8,8 @@ from pathlib import Path
 
 from harness.devices.base import Job, JobOutput
 from harness.measure import stated
-from harness.plan.cell import (
-    Cell,
-    Delegation,
-    ErrorClass,
-    Measurement,
-    Model,
-    Outcome,
-    OutputFile,
-    Problem,
-)
+from harness.plan.cell import Cell, ErrorClass, Model, Outcome, Problem
+from harness.plan.result import Delegation, Measurement, OutputFile
 from harness.plan.row import LatencySummaryRow
 from harness.runners.upstream import command, delegation, failures, log, outputs, proto
 from harness.runners.upstream.flavour import INFO_FILE_FLAG, RESULT_FLAG
