@@ -96,9 +96,11 @@ def _order(cause: Cause) -> tuple[bool, int, int, int]:
 
 
 def _brief(title: str) -> str:
-    """A title without its details: a long one is cut where an explanation begins."""
-    head, _, _ = title[:_LONGEST_TITLE].rpartition(": ")
-    return head if len(title) > _LONGEST_TITLE and " " in head else title
+    """A long title without the explanation in it; a device's name in front is none."""
+    head, separator, rest = title.partition(": ")
+    if separator and " " not in head:
+        head = f"{head}: {rest.partition(': ')[0]}"
+    return head if len(title) > _LONGEST_TITLE else title
 
 
 def _place(rows: Sequence[CellRow], every: Mapping[str, Sequence[str]]) -> str:

@@ -23,6 +23,7 @@ _MOST_DEVICES = 20
 _WORST_DEVICES = 8
 _CAUSES = 12
 _LINES = 6
+_TROUBLES = 2
 _NAMES_PER_GROUP = 3
 _OUTCOME_WIDTH = 11
 _LEAST_FACTS = 12
@@ -83,16 +84,24 @@ def _fine(row: CellRow) -> bool:
 
 
 def _trouble(matrix: Matrix, found: Sequence[Cause]) -> dict[str, str]:
-    """What is wrong with each device: its health, else the worst of the causes that it has a part in."""
-    told = {str(entry.get("device")): f"{entry.get('state')}: {entry.get('reason')}" for entry in matrix["health"]}
+    """What is wrong with each device: its health, else the causes that it has a part in, worst first."""
+    told: dict[str, list[str]] = {}
     for cause in found:
         parts: dict[str, int] = {}
         for row in cause.rows:
             if not _fine(row):
                 parts[row["device"]] = parts.get(row["device"], 0) + 1
         for name, count in parts.items():
-            told.setdefault(name, f"{cause.title} ({words.cells(count)})")
-    return told
+            told.setdefault(name, []).append(f"{cause.title} ({words.cells(count)})")
+    said = {name: _first(texts) for name, texts in told.items()}
+    return said | {
+        str(entry.get("device")): f"{entry.get('state')}: {entry.get('reason')}" for entry in matrix["health"]
+    }
+
+
+def _first(texts: Sequence[str]) -> str:
+    more = len(texts) - _TROUBLES
+    return "; ".join([*texts[:_TROUBLES], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _device(device: DeviceRow, rows: Sequence[CellRow], trouble: str, name_width: int, width: int) -> list[Text]:
@@ -161,7 +170,7 @@ def _changes(matrix: Matrix, width: int) -> list[Text]:
     lines = [Text(figures.plain(f"{found.sentence}; {found.run}"))]
     for kind, style in _CHANGED:
         lines += _changed(found, kind, style)
-    return _section("Since the baseline", lines, width)
+    return _section("Since the baseline", lines, width, most=len(lines))
 
 
 def _changed(found: Changes, kind: str, style: str) -> list[Text]:
@@ -192,16 +201,16 @@ def _culprits(matrix: Matrix, width: int, folder: Path | None) -> list[Text]:
         lines += indented(Text("  "), text, width)
         if culprit.bundle:
             path = _nearest_path(folder / culprit.bundle) if folder else culprit.bundle
-            lines += _path_lines("bundle:", path, width)
+            lines += _path_lines("bundle:", path, width, indent=2)
     if len(found) > _CAUSES:
         lines.append(Text(f"  … and {len(found) - _CAUSES} more: see the report"))
     return [*lines, Text()] if lines else []
 
 
-def _section(title: str, sentences: Sequence[Text], width: int) -> list[Text]:
+def _section(title: str, sentences: Sequence[Text], width: int, most: int = _LINES) -> list[Text]:
     """A heading with some sentences below, and how many more there are; nothing without any."""
     lines = [Text(title, style="bold")] if sentences else []
-    most = _LINES + 1 if len(sentences) == _LINES + 1 else _LINES
+    most += len(sentences) == most + 1  # a line on the one that is left out would save none
     for sentence in sentences[:most]:
         lines += indented(Text("  "), sentence, width)
     if len(sentences) > most:
@@ -209,12 +218,12 @@ def _section(title: str, sentences: Sequence[Text], width: int) -> list[Text]:
     return [*lines, Text()] if lines else []
 
 
-def _path_lines(word: str, path: str, width: int) -> list[Text]:
+def _path_lines(word: str, path: str, width: int, indent: int = _OUTCOME_WIDTH + 1) -> list[Text]:
     """A path after a word, left whole even where it is wider than the terminal, so that it can be copied."""
-    indent = " " * (_OUTCOME_WIDTH + 1)
-    if cell_len(f"{indent}{word} {path}") <= width:
-        return [Text(f"{indent}{word} {path}", style="dim")]
-    return [Text(f"{indent}{word}", style="dim"), Text(path, style="dim", no_wrap=True)]
+    head = f"{'':{indent}}{word}"
+    if cell_len(f"{head} {path}") <= width:
+        return [Text(f"{head} {path}", style="dim")]
+    return [Text(head, style="dim"), Text(path, style="dim", no_wrap=True)]
 
 
 def _nearest_path(path: Path) -> str:

@@ -19,7 +19,7 @@ from harness.plan.cell import Cell
 from harness.plan.expand import add_partners
 from harness.plan.row import Matrix
 from harness.record.journal import JournalError
-from harness.report import github
+from harness.report import github, history
 from harness.report.write import point_latest, write_all
 from harness.session import loop, provenance
 from harness.session.console import SessionConsole
@@ -140,9 +140,12 @@ class Measuring:
             self._finish(run)
 
     def _finish(self, run: Run) -> None:
-        baseline = None
+        baseline: dict[str, object] | None = None
         if self._lab.baseline is not None:
-            baseline = {"run": self._lab.baseline.matrix["run"]["id"], "path": str(self._lab.baseline.path)}
+            before = self._lab.baseline.matrix
+            known = {cell.id for cell in self._known}
+            gone = [row["id"] for row in before["cells"] if row["role"] == "cell" and row["id"] not in known]
+            baseline = {"run": before["run"]["id"], "path": str(self._lab.baseline.path), "gone": gone}
         matrix = run.matrix(baseline)
         self._count_suites(matrix)
         run.drop_passing_outputs()
@@ -152,6 +155,7 @@ class Measuring:
         if self.folder is None:
             return
         try:
+            history.add(matrix, self._lab.reports)
             write_all(matrix, self.folder)
             point_latest(self._lab.reports, self.folder)
         except (OSError, ValueError) as error:

@@ -21,10 +21,13 @@ import pytest
 
 from emulated.android.__main__ import devices_yaml
 from emulated.android.lab import AdbLab
+from emulated.board.board import Board
 from emulated.ios.lab import IosLab
 from harness.devices.adb.server import adb_program
 from harness.devices.local import host_target, machine_name
 from harness.runners.binaries import Binaries
+from models.builder.graph import Graph, options
+from tests.boards import needs_board
 from tests.conftest import ROOT
 from tests.drivers import absent, swiftshader
 from tests.ios_tools import needs_tidevice
@@ -175,6 +178,28 @@ def test_an_iphone_s_fault_is_found_on_the_iphone(lab: Lab, tmp_path: Path, monk
     folder = unpacked(lab, row, tmp_path / "bundle")
     assert json.loads((folder / "manifest.json").read_text())["device"]["kind"] == "ios"
     assert "the bug shows" in reproduce(folder, env=swiftshader()), "on this computer's GPU"
+
+
+def test_a_board_s_kernels_are_compared_on_the_board(lab: Lab, tmp_path: Path) -> None:
+    needs_board("native")
+    graph = Graph("lrn", "the window of the reference kernel is one short: docs/findings/lrn.md")
+    table = options("LocalResponseNormalizationOptions", radius=2, bias=1.0, alpha=0.5, beta=0.5)
+    x = graph.input("x", (1, 5, 4, 7))
+    graph.output(graph.op("LOCAL_RESPONSE_NORMALIZATION", [x], (1, 5, 4, 7), table))
+    (lab.path / "models" / "lrn.tflite").write_bytes(graph.to_bytes())
+    ssh = Path.home() / ".ssh"  # that of pytester, which `lab` is made of
+    ssh.mkdir(mode=0o700)
+    with Board(tmp_path / "board", "native") as board:
+        (ssh / "config").write_text(board.ssh_config.read_text())
+        entry = {"name": "bench", "kind": "ssh", "address": "board", "machine": machine_name()}
+        lab.write("devices.yaml", json.dumps({"version": 1, "devices": [entry]}))
+        lab.suite(delegates=CPU)
+        assert lab.inline().ret == 1
+        assert board.processes() == []
+    row = found(lab, "lrn[bench:cpu]")
+    assert (row["status"], row["op"]["type"]) == ("culprit", "LOCAL_RESPONSE_NORMALIZATION")
+    assert row["reference"] == "the same device's CPU, reference kernels"
+    assert "the bug shows" in reproduce(unpacked(lab, row, tmp_path / "bundle"))
 
 
 @pytest.mark.usefixtures("gpu")
