@@ -106,7 +106,11 @@ class Project:
         """A run of pytest; 1 is how it ends when cells fail."""
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q"]
         what = ["--devices", "devices.yaml", f"suites/{suite}.yaml", *options]
+        latest = self.folder / "reports" / "latest"
+        before = latest.resolve()
         self._call([*command, *what], (0, 1), shown=f"pytest {' '.join(what)}")
+        if latest.resolve() == before:
+            raise Failed(f"the run left no report: see {self.folder / 'output.txt'}")
 
     def harness(self, *arguments: str, allowed: Sequence[int] = (0,)) -> None:
         """A command of the harness."""
@@ -115,7 +119,7 @@ class Project:
 
     def _call(self, command: Sequence[str], allowed: Sequence[int], *, shown: str) -> None:
         answer = subprocess.run(
-            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=600
+            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False, timeout=900
         )
         with (self.folder / "output.txt").open("a", encoding="utf-8") as stream:
             stream.write(f"$ {shown}\n{answer.stdout}{answer.stderr}\n")

@@ -123,10 +123,14 @@ def _model_row(model: Model, rows: list[PredictionRow]) -> dict[str, object]:
 
 def _cell_lines(suite: Suite, specs: Sequence[DeviceSpec]) -> list[str]:
     cells = _cells(suite, specs)
-    each = f"{len(suite.models)} models, {len(suite.delegates)} delegates"
+    each = f"{_count(len(suite.models), 'model')}, {_count(len(suite.delegates), 'delegate')}"
     if not cells:
-        return [f"{suite.name}: {len(suite.combinations)} cells for each device ({each})"]
-    return [*cells, f"{suite.name}: {len(cells)} cells ({each})"]
+        return [f"{suite.name}: {_count(len(suite.combinations), 'cell')} for each device ({each})"]
+    return [*cells, f"{suite.name}: {_count(len(cells), 'cell')} ({each})"]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _explained(model: Model, rows: Sequence[PredictionRow], surface: Surface) -> list[str]:

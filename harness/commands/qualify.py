@@ -10,14 +10,27 @@ from harness.commands import Commands
 
 def add(commands: Commands) -> None:
     """Add the command to the program."""
-    qualify = commands.add_parser("qualify", help="decide whether a release may rest on a run; write the document")
-    qualify.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder")
-    qualify.add_argument("--baseline", default=None, metavar="TAG", help="a tag, a run's folder or its matrix.json")
-    qualify.add_argument(
-        "--policy", type=Path, default=None, metavar="SUITE", help="whose `qualification:`; default: that of the run"
+    qualify = commands.add_parser(
+        "qualify",
+        help="decide whether a release may rest on a run; write the document",
+        description="Decide whether a release may rest on a run, under the policy of its suite; write the document to"
+        " sign and the evidence. Exit code: 0 if it may, 1 if not, 4 for a mistake in the command.",
     )
-    qualify.add_argument("--reports", type=Path, default=Path("reports"), metavar="FOLDER", help="where tags are")
-    qualify.add_argument("--out", type=Path, default=None, metavar="FOLDER", help="default: the run's folder")
+    qualify.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, such as reports/latest")
+    qualify.add_argument("--baseline", default=None, metavar="TAG", help="what to compare with: a tag, a run's folder")
+    qualify.add_argument(
+        "--policy",
+        type=Path,
+        default=None,
+        metavar="SUITE",
+        help="file whose `qualification:` holds; default: the run's",
+    )
+    qualify.add_argument(
+        "--reports", type=Path, default=Path("reports"), metavar="FOLDER", help="where tags are; default: %(default)s"
+    )
+    qualify.add_argument(
+        "--out", type=Path, default=None, metavar="FOLDER", help="where to write; default: the run's folder"
+    )
     qualify.set_defaults(run=_qualify)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 
@@ -18,22 +19,46 @@ def add(commands: Commands) -> None:
     report = commands.add_parser("report", help="print a run, write its files anew; merge runs; serve a folder of runs")
     actions = report.add_subparsers(title="actions", required=True, metavar="[ACTION]")
 
-    show = actions.add_parser("show", help="print the matrix of a run (`harness report RUN` does it too)")
-    show.add_argument("run_folder", nargs="?", default="reports/latest", type=Path, metavar="RUN")
+    words = "print the matrix of a run (`harness report RUN` does it too)"
+    show = actions.add_parser("show", help=words, description=f"{words[0].upper()}{words[1:]}.")
+    show.add_argument(
+        "run_folder", nargs="?", default="reports/latest", type=Path, metavar="RUN", help="default: %(default)s"
+    )
     show.add_argument("--write", action="store_true", help="write every file but matrix.json again")
     show.add_argument(
-        "--format", choices=("terminal", "markdown", "csv", "json", "openmetrics", "github"), default="terminal"
+        "--format",
+        choices=("terminal", "markdown", "csv", "json", "openmetrics", "github"),
+        default="terminal",
+        help="what to print; default: %(default)s",
     )
     show.set_defaults(run=_show)
 
-    merge = actions.add_parser("merge", help="put partial runs together: shards, hosts, re-runs")
+    merge = actions.add_parser(
+        "merge",
+        help="put partial runs together: shards, hosts, re-runs",
+        description="Make a run of its own out of partial ones. A measured cell wins over one that was not, the newer"
+        " of two over the older. Exit code: 0 if the verdict is PASS, 1 if not, 4 if they do not fit together.",
+    )
     merge.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of runs, in any order")
-    merge.add_argument("--reports", type=Path, default=Path("reports"), metavar="FOLDER", help="where the result goes")
+    merge.add_argument(
+        "--reports",
+        type=Path,
+        default=Path("reports"),
+        metavar="FOLDER",
+        help="where the result goes; default: %(default)s",
+    )
     merge.set_defaults(run=_merge)
 
-    serve = actions.add_parser("serve", help="show a folder of runs, with trends, in a browser of this computer")
-    serve.add_argument("folder", nargs="?", type=Path, default=Path("reports"), metavar="FOLDER")
-    serve.add_argument("--port", type=int, default=8321)
+    serve = actions.add_parser(
+        "serve",
+        help="show a folder of runs, with trends, in a browser of this computer",
+        description="Show the runs of a folder, and how each cell developed, at an address that only this computer"
+        " reaches. Nothing is written.",
+    )
+    serve.add_argument(
+        "folder", nargs="?", type=Path, default=Path("reports"), metavar="FOLDER", help="default: %(default)s"
+    )
+    serve.add_argument("--port", type=int, default=8321, help="0 takes a free one; default: %(default)s")
     serve.set_defaults(run=_serve)
 
 
@@ -93,5 +118,6 @@ def _serve(options: argparse.Namespace) -> int:
 
     with RunsServer(options.folder, options.port) as server:
         print(f"{options.folder}: {server.address} (Ctrl-C ends it)", flush=True)
-        server.serve_forever()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
     return 0

@@ -12,8 +12,13 @@ _MOST = 20
 
 def add(commands: Commands) -> None:
     """Add the command to the program."""
-    verify = commands.add_parser("verify", help="check an evidence bundle: every hash, and that its verdict follows")
-    verify.add_argument("bundle", type=Path, metavar="BUNDLE", help="evidence.zip")
+    verify = commands.add_parser(
+        "verify",
+        help="check an evidence bundle: every hash, and that its verdict follows",
+        description="Check an evidence bundle without unpacking it. Exit code: 0 if all is right, 1 if something is"
+        " wrong, 4 if the file is no bundle.",
+    )
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE", help="evidence.zip, or the folder that it is in")
     verify.set_defaults(run=_verify)
 
 

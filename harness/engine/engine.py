@@ -290,7 +290,7 @@ class Engine:
                 self.finished.put(None)
 
     def _settle(self, cells: Iterable[_Progress]) -> None:
-        """Give every cell that has no outcome yet the outcome NOT_RUN."""
+        """Judge measured cells that waited for an explanation only; all others without an outcome are NOT_RUN."""
         reason = self._stop_reason or "the engine ended before the cell was measured"
         self._end(cells, Problem(Outcome.NOT_RUN, reason, kind="cancelled"))
 
@@ -309,7 +309,13 @@ class Engine:
                     continue
                 self._waiting.get(model_key(progress.cell), {}).pop(progress.cell.id, None)
                 try:
-                    result = self._judge.unmeasured(progress.cell, progress.results, problem)
+                    result = self._last(progress, problem)
                 except Exception as error:
                     result = self._judge.faulty(progress.cell, progress.results, internal_problem(repr(error)))
             self._finish(result)
+
+    def _last(self, progress: _Progress, problem: Problem) -> CellResult:
+        """The result of a cell for which nothing more is measured."""
+        if progress.measured and self._judge.ready(progress.cell, progress.results, explained=False):
+            return self._judge.judge(progress.cell, progress.results)
+        return self._judge.unmeasured(progress.cell, progress.results, problem)

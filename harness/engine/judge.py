@@ -105,13 +105,19 @@ class Judge:
         if rounds:
             self._earlier.add(cell, rounds[-1])
 
-    def ready(self, cell: Cell, rounds: Sequence[RoundResult]) -> bool:
-        """Whether everything that the verdict of a measured cell needs is there."""
+    def ready(self, cell: Cell, rounds: Sequence[RoundResult], *, explained: bool = True) -> bool:
+        """Whether everything that the verdict of a measured cell needs is there.
+
+        Args:
+            cell: that was measured.
+            rounds: of it.
+            explained: also what only explains the verdict; of no use once nothing more is measured.
+        """
         if not rounds or rounds[-1].problem is not None:
             return True
         if self._preparation.golden(cell) is None:
             return False
-        needed = [*self._partners(cell), *self._references.needed(cell)]
+        needed = [*self._partners(cell), *self._references.needed(cell, explained=explained)]
         return all(other not in self._planned or other in self._measured for other in needed)
 
     def judge(self, cell: Cell, rounds: Sequence[RoundResult]) -> CellResult:

@@ -101,6 +101,8 @@ class Localising:
         chosen, left_out = choose(results, everything=everything)
         for result in left_out:
             result.row["localisation"] = _not_tried(result)
+        for result in chosen:  # what stays of those that the run does not come to
+            result.row["localisation"] = _row("gave_up", "the run ended before the search did")
         for number, result in enumerate(chosen, 1):
             self._on_message(f"localising {number} of {len(chosen)}: {result.cell.id}")
             row = self._localise(result)
@@ -168,6 +170,7 @@ class Localising:
         except OSError as error:
             problem = f"no bundle: {error.strerror}: {error.filename}"
         if problem is not None:
+            self._tell(problem)
             result.row["notes"].append(problem)
             return row
         row["bundle"] = relative

@@ -137,13 +137,16 @@ def _model_rows(models: Iterable[Model], results: Iterable[CellResult]) -> list[
     foretold = {result.cell.model.name: result.predictions for result in results if result.predictions}
     rows: dict[str, ModelRow] = {}
     for model in models:
-        before = rows.get(model.ref.name)  # another suite may feed it something else: files only if all give files
-        source = _input_source(model) if before is None or before["input_source"] == "files" else before["input_source"]
+        source, task = _input_source(model), str(model.ref.task)
+        before = rows.get(model.ref.name)
+        if before is not None:  # another suite has it too: its inputs are files only if they are in both
+            source = source if before["input_source"] == "files" else before["input_source"]
+            task = task if task != "other" else before["task"]
         rows[model.ref.name] = {
             "name": model.ref.name,
             "sha256": model.sha256,
             "bytes": model.size,
-            "task": model.ref.task,
+            "task": task,
             "inputs": [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in model.inputs],
             "outputs": [{"name": t.name, "dtype": t.dtype, "shape": list(t.shape)} for t in model.outputs],
             "ops": [{"name": op.name, "version": op.version, "count": op.count} for op in model.ops],

@@ -124,6 +124,8 @@ class Preparation:
             self.cancel()
         except Exception as error:
             self._give_up(error)
+        finally:
+            self._golden_runner.close()
 
     def _give_up(self, error: Exception) -> None:
         """A fault of ours outside any model's own work: nobody may wait for what will not come."""

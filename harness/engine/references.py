@@ -56,9 +56,12 @@ class References:
             if cell.delegate.accelerator == "cpu":
                 self._cpu.setdefault((cell.suite, cell.model.name, cell.device), cell.id)
 
-    def needed(self, cell: Cell) -> list[str]:
-        """Planned cells that have to be measured before a cell can be judged. No CPU cell waits for a GPU's."""
-        wanted = (self._judging_cell(cell), self.cpu_cell(cell))
+    def needed(self, cell: Cell, *, explained: bool) -> list[str]:
+        """Planned cells that have to be measured before a cell can be judged, and explained if that is asked for.
+
+        No CPU cell waits for a GPU's.
+        """
+        wanted = (self._judging_cell(cell), self.cpu_cell(cell) if explained else None)
         return [other for other in wanted if other is not None and other in self._planned]
 
     def cpu_cell(self, cell: Cell) -> str | None:

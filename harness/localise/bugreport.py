@@ -28,7 +28,7 @@ def bug_report(manifest: Mapping[str, Any], found: Located) -> str:
         "## Expected and actual",
         _outputs(manifest, found),
         "## Reproduce",
-        _HOW,
+        _how(manifest),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -37,12 +37,23 @@ _HOW = """Unpack the zip file. `model.tflite` is the part of the model around th
 `inputs/` holds the values that the CPU computed up to there. Then:
 
 ```
-pip install ai-edge-litert
+pip install {package}
 python reproduce.py
 ```
 
 It exits with 1 if the bug shows, 0 if it does not, 2 if it could not be tried. `python reproduce.py --help` says how
 to try it with the program delegate_bench, and on an Android phone."""
+
+_PHONE = """
+
+It was seen on a phone. To try it there: `python reproduce.py --android --delegate-bench FILE --runtime FOLDER`, with
+adb, and with the program and LiteRT's libraries for the phone's processor."""
+
+
+def _how(manifest: Mapping[str, Any]) -> str:
+    version = manifest["runtime"]["version"]
+    how = _HOW.format(package=f"ai-edge-litert=={version}" if version else "ai-edge-litert")
+    return how + (_PHONE if manifest["device"]["kind"] == "android" else "")
 
 
 def _operation(manifest: Mapping[str, Any]) -> str:
@@ -59,7 +70,11 @@ def _operation(manifest: Mapping[str, Any]) -> str:
 
 def _versions(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     device = manifest["device"]
-    facts = ", ".join(str(value) for key, value in device.items() if key not in ("kind", "emulated"))
+    facts = ", ".join(
+        f"Android {value}" if key == "android_version" else str(value)
+        for key, value in device.items()
+        if key not in ("kind", "emulated")
+    )
     marks = " (emulated)" if device.get("emulated") else ""
     adapter = f"{manifest['adapter'] or 'not named'}{' (software)' if manifest['adapter_software'] else ''}"
     return [

@@ -305,10 +305,15 @@ def _on_phone(here: Path, manifest: dict[str, Any], options: argparse.Namespace,
     adb = shutil.which("adb")
     if adb is None:
         raise Trouble("there is no adb in PATH")
+    if not options.delegate_bench.is_file():
+        raise Trouble(f"{options.delegate_bench} is no file")
+    libraries = sorted(options.runtime.glob("libLiteRt*.so"))
+    if not any(path.name == "libLiteRt.so" for path in libraries):
+        raise Trouble(f"{options.runtime} holds no libLiteRt.so")
     device = [adb, *(("-s", options.serial) if options.serial else ())]
     folder = f"{_PHONE}/reproduce-{os.getpid()}-{side}"
     names = [entry["file"] for entry in manifest["inputs"]]
-    sources = [options.delegate_bench, *sorted(options.runtime.glob("libLiteRt*.so")), here / "model.tflite"]
+    sources = [options.delegate_bench, *libraries, here / "model.tflite"]
     words = ["cd", folder, "&&", "chmod 755 delegate_bench", "&&", "LD_LIBRARY_PATH=.", "./delegate_bench"]
     words += ["--lib ./libLiteRt.so --accel-dir . --model model.tflite --out out", *_arguments(manifest, side)]
     words += [f"--input {Path(name).name}" for name in names]
@@ -317,8 +322,10 @@ def _on_phone(here: Path, manifest: dict[str, Any], options: argparse.Namespace,
         for source in [*sources, *(here / name for name in names)]:
             name = "delegate_bench" if source == options.delegate_bench else source.name
             _adb([*device, "push", str(source), f"{folder}/{name}"])
-        _run([*device, "shell", " ".join(words)])
-        _adb([*device, "pull", f"{folder}/out/.", str(place)])
+        ran = _run([*device, "shell", " ".join(words)])
+        _run([*device, "pull", f"{folder}/out/.", str(place)])
+        if not (place / "result.json").is_file():
+            raise Trouble(f"delegate_bench left no result on the phone: {(ran.stdout + ran.stderr).strip()[-400:]}")
     finally:
         _run([*device, "shell", f"rm -rf {folder}"])
     return _recorded(manifest, side, place)
@@ -327,7 +334,8 @@ def _on_phone(here: Path, manifest: dict[str, Any], options: argparse.Namespace,
 def _adb(command: list[str]) -> None:
     done = _run(command)
     if done.returncode != 0:
-        raise Trouble(f"{' '.join(command[1:3])}: {(done.stderr or done.stdout).strip()}")
+        words = (done.stderr or done.stdout).strip() or f"{' '.join(command)}: exit code {done.returncode}"
+        raise Trouble(f"{words}{'; choose one: --serial S' if 'more than one' in words else ''}")
 
 
 if __name__ == "__main__":

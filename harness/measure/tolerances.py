@@ -32,11 +32,14 @@ STORED: Mapping[str, float] = MappingProxyType({"float16": 2e-3, "bfloat16": 1.6
 INTEGER = 0.05
 """Integers that are no quantised values: labels, counts, indices."""
 
-STEPS_LIKE, STEPS_UNLIKE = 3.0, 24.0
+STEPS_LIKE, STEPS_UNLIKE = 3.0, 32.0
 """Steps of quantised outputs, between kernels of the same kind and between different ones."""
 
 QUANTISED_LIKE, QUANTISED_UNLIKE = 0.05, 0.3
 """float outputs of a model that computes in 8-bit integers, likewise: rounding adds up from layer to layer."""
+
+QUANTISED_HALF = 0.4
+"""The same on a GPU in half precision, which replaces the integers by floats of 11 bits."""
 
 HYBRID = 0.1
 """Integer weights with float arithmetic around them, where the two sides round the activations differently."""
@@ -46,7 +49,7 @@ LABELS, LABELS_ROUGH = 0.999, 0.95
 half precision and after quantisation."""
 
 DETECTIONS: Mapping[str, float] = MappingProxyType({"detections_matched": 0.8, "box_iou": 0.8, "score_agreement": 0.9})
-MATCHED_ROUGH = 0.5
+DETECTIONS_ROUGH: Mapping[str, float] = MappingProxyType({"detections_matched": 0.5, "score_agreement": 0.7})
 """Detections that are found on both sides, and after quantisation. Lists of finished ones may come in another order, so
 their numbers are not compared."""
 
@@ -79,6 +82,7 @@ class Circumstances(TypedDict):
 def default_limits(
     *,
     dtype: str,
+    scaled: bool,
     quantized: bool,
     hybrid: bool,
     accelerator: Accelerator,
@@ -91,6 +95,7 @@ def default_limits(
 
     Args:
         dtype: the output's element type.
+        scaled: whether it has a scale; integers with one are quantised values, others labels or counts, in any model.
         quantized: whether the model computes in integers.
         hybrid: whether it is dynamic-range quantised.
         accelerator: what executed it.
@@ -107,6 +112,7 @@ def default_limits(
     half = precision.startswith("fp16") or (precision == "default" and adapter_fp16 is not False)
     half = half and accelerator != "cpu"
     unlike = accelerator != "cpu" or reference_kernels
+    quantised_share = QUANTISED_HALF if half else QUANTISED_UNLIKE if unlike else QUANTISED_LIKE
     limits: dict[str, float] = {}
     kind = dtype
     if dtype in _FLOATS:
@@ -114,12 +120,12 @@ def default_limits(
         if hybrid and unlike:
             limits[SHARE], kind = max(limits[SHARE], HYBRID), f"{dtype} of a hybrid model"
         elif quantized:
-            limits[SHARE] = max(limits[SHARE], QUANTISED_UNLIKE if unlike else QUANTISED_LIKE)
+            limits[SHARE] = max(limits[SHARE], quantised_share)
             kind = f"{dtype} of a quantised model"
-    elif quantized and dtype in _STEPPED:
+    elif scaled and dtype in _STEPPED:
         limits[STEPS], kind = STEPS_UNLIKE if unlike else STEPS_LIKE, f"quantised {dtype}"
-    elif quantized:
-        limits[SHARE], kind = QUANTISED_UNLIKE if unlike else QUANTISED_LIKE, f"quantised {dtype}"
+    elif scaled:
+        limits[SHARE], kind = quantised_share, f"quantised {dtype}"
     elif task != "segment":
         limits[SHARE] = INTEGER
     if task == "segment":
@@ -127,7 +133,7 @@ def default_limits(
     if task == "detect":
         limits.update(DETECTIONS)
         if quantized or hybrid:
-            limits["detections_matched"] = MATCHED_ROUGH
+            limits.update(DETECTIONS_ROUGH)
     where = "CPU" if accelerator == "cpu" else f"{accelerator.upper()} in {'half' if half else 'single'} precision"
     beside = ", against reference kernels" if reference_kernels and unlike and kind != dtype else ""
     return Tolerance(limits, f"{kind}, {where}{beside}{'' if task == 'other' else f', task {task}'}")
@@ -137,15 +143,12 @@ def for_outputs(outputs: Sequence[TensorSpec], **circumstances: Unpack[Circumsta
     """The limits of a model that nobody limited: a cell's figures are the worst of its outputs, so the loosest hold.
 
     Args:
-        outputs: of the model; an integer one is quantised if it has a scale.
+        outputs: of the model.
         circumstances: as for `default_limits`.
     """
-    found: list[Tolerance] = []
-    for spec in outputs:
-        own = circumstances
-        if spec.dtype not in _FLOATS:
-            own = {**circumstances, "quantized": spec.quantization is not None}
-        found.append(default_limits(dtype=spec.dtype, **own))
+    found = [
+        default_limits(dtype=spec.dtype, scaled=spec.quantization is not None, **circumstances) for spec in outputs
+    ]
     limits: dict[str, float] = {}
     for one in found:
         for name, limit in one.limits.items():

@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from harness.plan.cell import Outcome
 from harness.plan.row import CellRow, WaiverRow
 
+_MEASURED = (Outcome.PASS.value, Outcome.MARGINAL.value, Outcome.FAIL.value)
+
 
 def apply(row: CellRow, waivers: Sequence[WaiverRow], today: str) -> None:
     """Name, in each failed gate of a FAIL, the first waiver that allows it.
@@ -35,7 +37,8 @@ def used(waivers: Iterable[WaiverRow], cells: Sequence[CellRow], today: str) -> 
 
     Returns:
         Copies with `status`: "used"; "expired" (`cells` are those that fail for it); "unused": the cells that it
-        covers hold their gates, so it can go; "unmatched": no cell of the run is in its scope.
+        covers hold their gates, so it can go; "untested": so they do, but not all of them were measured; "unmatched":
+        no cell of the run is in its scope.
     """
     return [_followed(waiver, cells, today) for waiver in waivers]
 
@@ -45,7 +48,13 @@ def _followed(waiver: WaiverRow, cells: Sequence[CellRow], today: str) -> Waiver
     if _expired(waiver, today):
         return {**waiver, "status": "expired", "cells": [row["id"] for row in covered if _fails(row, waiver)]}
     named = [row["id"] for row in covered if any(gate["waiver"] == waiver["id"] for gate in row["gates"])]
-    return {**waiver, "status": "used" if named else "unused" if covered else "unmatched", "cells": named}
+    if named:
+        status = "used"
+    elif covered:
+        status = "unused" if all(row["outcome"] in _MEASURED for row in covered) else "untested"
+    else:
+        status = "unmatched"
+    return {**waiver, "status": status, "cells": named}
 
 
 def _fails(row: CellRow, waiver: WaiverRow) -> bool:

@@ -143,8 +143,8 @@ class AccuracyRow(MetricsRow):
 class WaiverRow(TypedDict):
     """A permission to fail; model, device, delegate and gate are globs.
 
-    `status`: "used", "unused" (what it covers holds), "unmatched" (it covers nothing here) or "expired". `cells` are
-    those that it waives, or, expired, would waive.
+    `status`: "used", "unused" (what it covers holds), "untested" (some of it was not measured),
+    "unmatched" (it covers nothing here) or "expired". `cells` are those that it waives, or, expired, would waive.
     """
 
     id: str

@@ -2,7 +2,9 @@
 
 A model can end the process it runs in, or take all memory; this one is there to be lost. It is a plain script that
 needs numpy and the runtime, nothing of the harness, so that another Python (one with the older tflite-runtime, say)
-can run it. `python child.py --about RUNTIME` prints the runtime's version instead.
+can run it. `python child.py --about RUNTIME` prints the runtime's version instead. `python child.py --serve RUNTIME`
+loads the runtime once and then forks a process for each line of its input, {"request": FILE, "log": FILE}; when that
+process has ended, a line says its exit code (negative: by that signal).
 
 The request is an object: `runtime`, `kernels` (to try, in this order), `model`, `signature` (or null), `fresh`
 (whether each sample gets a new interpreter), `inputs` [{name, dtype, shape}], `samples` [[file, ...], ...], `outputs`
@@ -16,6 +18,7 @@ In the folder it leaves one file per output and sample, `stage` (what it was doi
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from importlib import metadata
@@ -185,8 +188,40 @@ def _attempt(request: dict[str, Any]) -> dict[str, Any]:
     raise Failure("error", "no kernels were asked for")
 
 
+def _serve(runtime: str) -> int:
+    """Run models, each in a fork, until the input ends. Linux: elsewhere what is loaded may not survive a fork."""
+    try:
+        _import(runtime)
+    except Failure:
+        return 1  # a process of its own says it in words
+    for line in sys.stdin:
+        work = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _become(work["log"])
+            try:
+                code = main([work["request"]])
+            except BaseException:  # nothing may return into the loop
+                code = 1
+            os._exit(code)
+        status = os.waitpid(pid, 0)[1]
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _become(log: str) -> None:
+    """Leave the server's pipes to the server."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+
+
 def main(arguments: list[str]) -> int:
     """Do what the arguments say; the exit code is 0 whenever there is a result, good or bad."""
+    if arguments[0] == "--serve":
+        return _serve(arguments[1])
     if arguments[0] == "--about":
         try:
             sys.stdout.write(metadata.version(arguments[1]))

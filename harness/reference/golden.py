@@ -12,8 +12,6 @@ import json
 import math
 import os
 import platform
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.clock import Clock
-from harness.environment import inherited
 from harness.errors import UsageError, nearest
 from harness.paths import cache_dir
 from harness.plan.cell import GoldenRuntime, Limits, Model, Policy, Problem
@@ -30,6 +27,7 @@ from harness.reference.child import RUNTIMES
 from harness.reference.failures import Ending, cancelled, last_line, no_runtime
 from harness.reference.golden_cache import Golden, publish, read, read_json
 from harness.reference.inputs import InputSet
+from harness.reference.processes import Processes
 
 __all__ = ["Golden", "GoldenRunner", "GoldenRunners"]
 
@@ -38,10 +36,8 @@ TFLITE_RUNTIME_PYTHON = "HARNESS_TFLITE_RUNTIME_PYTHON"
 
 HYBRID_REASON = "dynamic-range model: reference kernels round differently"
 
-_CHILD = Path(__file__).with_name("child.py")
 _CACHE_FORMAT = 1
 _ABOUT_SECONDS = 60.0
-_DEATH_SECONDS = 30.0  # a killed process that hangs in the kernel is left behind
 _SPARE_CPU_SECONDS = 10
 
 
@@ -59,9 +55,8 @@ class GoldenRunners:
         with self._lock:
             runner = self._runners.get(policy.golden_runtime)
             if runner is None:
-                runner = GoldenRunner(
-                    self._clock, runtime=policy.golden_runtime, python=_python_for(policy.golden_runtime)
-                )
+                python = _python_for(policy.golden_runtime)
+                runner = GoldenRunner(self._clock, runtime=policy.golden_runtime, python=python, serve=True)
                 self._runners[policy.golden_runtime] = runner
             if self._cancelled:
                 runner.cancel()
@@ -73,6 +68,12 @@ class GoldenRunners:
             self._cancelled = True
             for runner in self._runners.values():
                 runner.cancel()
+
+    def close(self) -> None:
+        """Nothing more is to be computed for now: give back what is kept ready."""
+        with self._lock:
+            for runner in self._runners.values():
+                runner.close()
 
 
 def _python_for(runtime: GoldenRuntime) -> str:
@@ -88,7 +89,12 @@ class GoldenRunner:
     """
 
     def __init__(
-        self, clock: Clock, *, runtime: GoldenRuntime = "ai-edge-litert", python: str = sys.executable
+        self,
+        clock: Clock,
+        *,
+        runtime: GoldenRuntime = "ai-edge-litert",
+        python: str = sys.executable,
+        serve: bool = False,
     ) -> None:
         """Choose the runtime.
 
@@ -97,19 +103,17 @@ class GoldenRunner:
             runtime: "ai-edge-litert", or the older "tflite-runtime".
             python: the Python (3.10 or later) that has the runtime and numpy; tflite-runtime also needs numpy 1
                 and Python 3.11 at most, so usually one of another virtual environment.
+            serve: load the runtime once for many models, where that can be done; needs `close`.
 
         Raises:
             UsageError: there is no such runtime.
         """
         if runtime not in RUNTIMES:
             raise UsageError(f"there is no reference runtime '{runtime}'{nearest(runtime, RUNTIMES)}")
-        self._clock = clock
         self._runtime = runtime
         self._python = python
         self._version: str | None = None
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._cancelled = False
+        self._processes = Processes(clock, python, served=runtime if serve else None)
 
     def compute(self, model: Model, inputs: InputSet, limits: Limits) -> Golden | Problem:
         """Run a model on every sample, or find the outputs in the cache.
@@ -161,28 +165,26 @@ class GoldenRunner:
 
     def cancel(self) -> None:
         """End what is running, and let nothing start any more."""
-        with self._lock:
-            self._cancelled = True
-            for process in self._running:
-                _kill(process)
+        self._processes.cancel()
+
+    def close(self) -> None:
+        """Nothing more is to be computed for now."""
+        self._processes.close()
 
     def _run(self, request: dict[str, Any], work: Path, runtime: str, limits: Limits) -> dict[str, Any] | Problem:
         """Have a child do a request; its output files are left in `work`/out."""
         folder = work / "out"
         folder.mkdir()
         (work / "request.json").write_text(json.dumps({**request, "folder": str(folder)}))
-        process = self._spawn([str(work / "request.json")], work / "log")
-        if process is None:
-            return cancelled()
-        in_time = self._wait(process, limits.deadline_seconds)
-        if self._cancelled:
+        end = self._processes.model(work / "request.json", work / "log", limits.deadline_seconds)
+        if end is None:
             return cancelled()
         ending = Ending.of(runtime, limits, folder, work / "log")
-        if not in_time:
+        if not end.in_time:
             return ending.timeout()
         result = read_json(folder / "result.json")
-        if result is None or process.returncode != 0:
-            return ending.crash(process.returncode)
+        if result is None or end.code != 0:
+            return ending.crash(end.code)
         if "error" in result:
             return ending.failure(result["error"]["kind"], result["error"]["message"])
         return {**result, "runtime": runtime}
@@ -206,54 +208,11 @@ class GoldenRunner:
         with tempfile.TemporaryDirectory(prefix="harness-") as folder:
             log = Path(folder) / "log"
             try:
-                process = self._spawn(["--about", self._runtime], log)
+                end = self._processes.run(["--about", self._runtime], log, _ABOUT_SECONDS)
             except OSError as error:
                 return no_runtime(f"{self._python} cannot be started: {error.strerror}")
-            if process is None:
+            if end is None:
                 return cancelled()
-            if not self._wait(process, _ABOUT_SECONDS) or process.returncode != 0:
+            if not end.in_time or end.code != 0:
                 return no_runtime(last_line(log) or f"{self._python} does not answer")
             return log.read_text().strip()
-
-    def _spawn(self, arguments: list[str], log: Path) -> subprocess.Popen[bytes] | None:
-        """Start a child whose words go to a file; None once cancelled."""
-        # One thread computes, and the pools of numpy's BLAS would count against the limit of address space.
-        env = {**inherited(), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with self._lock, log.open("wb") as stream:
-            if self._cancelled:
-                return None
-            process = subprocess.Popen(
-                [self._python, str(_CHILD), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                env=env,
-                start_new_session=True,
-            )
-            self._running.add(process)
-            return process
-
-    def _wait(self, process: subprocess.Popen[bytes], seconds: float) -> bool:
-        """Whether a child ended by itself within the time; it was killed if not."""
-        ended = threading.Event()
-
-        def watch() -> None:
-            process.wait()
-            ended.set()
-
-        threading.Thread(target=watch, name="harness-golden", daemon=True).start()
-        try:
-            return self._clock.wait(ended, seconds)
-        finally:  # also when this thread is interrupted
-            _kill(process)
-            self._clock.wait(ended, _DEATH_SECONDS)
-            with self._lock:
-                self._running.discard(process)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it ended meanwhile

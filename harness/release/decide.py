@@ -16,6 +16,7 @@ from harness.plan.qualification import Qualification
 from harness.plan.row import CellRow, Matrix, SummaryRow
 from harness.release import countable
 from harness.release.gaps import gaps
+from harness.report.differences import differences
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,12 @@ def _judged(matrix: Matrix, baseline: Matrix | None, today: str) -> Matrix:
         **matrix,
         "cells": rows,
         "waivers": waiving.used(matrix["waivers"], rows, today),
-        "baseline": {"run": baseline["run"]["id"], "path": None} if baseline else matrix["baseline"],
+        "baseline": _row_of(baseline, matrix) if baseline else matrix["baseline"],
     }
+
+
+def _row_of(baseline: Matrix, matrix: Matrix) -> dict[str, Any]:
+    return {"run": baseline["run"]["id"], "path": None, "differences": differences(baseline, matrix)}
 
 
 def _judge(row: CellRow) -> None:

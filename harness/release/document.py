@@ -19,6 +19,7 @@ from harness.report.serve.pages import plain_style
 
 _MEASURED = GOOD | {Outcome.FAIL.value}
 _MOST_ROWS = 100
+_CHANGES = ("WORSE", "UNCOMPARABLE", "NEW", "BETTER")
 _FACTS = ("model", "soc", "os", "os_version", "build", "fingerprint", "kernel", "gpu_driver", "opencl", "metal_device")
 
 
@@ -57,7 +58,9 @@ def compose(decision: Decision, files: Mapping[str, str]) -> Document:
     tables = (
         _counts(decision),
         _models(decision),
+        _failures(decision.matrix),
         _changes(decision.matrix),
+        _differences(decision.matrix),
         _waivers(decision.matrix),
         _missing(decision),
         _policy(decision),
@@ -103,14 +106,36 @@ def _models(decision: Decision) -> Table:
     return Table("Models", ("model", "cells that count", "largest error", "speed-up", "SHA-256"), tuple(rows))
 
 
+def _failures(matrix: Matrix) -> Table:
+    """Each failed gate, and who allows it: what a signature under waivers means."""
+    rows = [
+        (row["id"], gate["gate"], _number(gate["value"]), _number(gate["limit"]), gate["waiver"] or "none")
+        for row in matrix["cells"]
+        if row["role"] == "cell" and row["outcome"] == Outcome.FAIL.value
+        for gate in row["gates"]
+        if gate["verdict"] == "FAIL"
+    ]
+    rows.sort(key=lambda one: one[-1] != "none")
+    return _bounded("Failed gates", ("cell", "gate", "value", "limit", "waiver"), rows, "No gate failed.")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
 def _changes(matrix: Matrix) -> Table:
     rows = [
         (row["id"], regression["verdict"], "; ".join(regression["reasons"]))
         for row in matrix["cells"]
-        if (regression := row["regression"]) and regression["verdict"] in ("WORSE", "BETTER", "NEW")
+        if (regression := row["regression"]) and regression["verdict"] in _CHANGES
     ]
-    rows.sort(key=lambda one: ("WORSE", "NEW", "BETTER").index(one[1]))
+    rows.sort(key=lambda one: _CHANGES.index(one[1]))
     return _bounded("Since the baseline", ("cell", "change", "why"), rows, _unchanged(matrix))
+
+
+def _differences(matrix: Matrix) -> Table:
+    found = (matrix["baseline"] or {}).get("differences") or []
+    return _bounded("What else is not as it was", ("difference",), [(str(text),) for text in found], "")
 
 
 def _unchanged(matrix: Matrix) -> str:
@@ -154,6 +179,7 @@ def _policy(decision: Decision) -> Table:
         ("coverage", f"{asks.coverage.per_model:.0%} of each model" + (f"; of labels: {labels}" if labels else "")),
         ("oldest measurement", f"{asks.max_age / 86400:g} days"),
         ("profile", asks.profile),
+        ("baseline", asks.baseline),
         ("hashes stated", ", ".join(asks.require_sha256) or "none asked"),
         ("hashes pinned", str(len(asks.pins.models) + len(asks.pins.runners) + len(asks.pins.runtimes))),
         ("real inputs", "for tasks classify, segment, detect, keypoints" if asks.real_inputs else "not asked"),

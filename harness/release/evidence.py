@@ -95,7 +95,7 @@ def _files(run: Path, out: Path) -> Iterator[tuple[str, Path]]:
     made = {"qualification.md", "qualification.html", RECORD, BUNDLE, f"{BUNDLE}.sha256"}
     for path in sorted(run.rglob("*")):
         name = path.relative_to(run).as_posix()
-        if path.is_symlink() or not path.is_file() or (out == run and name in made):
+        if path.is_symlink() or not path.is_file() or (path.parent == out and path.name in made):
             continue
         yield name, path
 

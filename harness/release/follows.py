@@ -92,7 +92,7 @@ def _wrong_row(row: CellRow, tried: Sequence[Mapping[str, Any]]) -> Iterator[str
     if not {one["started"] for one in row["attempts"]} <= {one["started"] for one in tried}:
         yield f"{row['id']}: its attempts are not those of the journal"
     for kind in ("runner", "runtime"):
-        stated = row[kind]  # type: ignore[literal-required]
+        stated = row[kind]
         if stated and stated["sha256"] not in [(one.get(kind) or {}).get("sha256") for one in tried]:
             yield f"{row['id']}: its {kind} is not that of the journal"
 

@@ -6,17 +6,22 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.measure.metrics import METRICS
 from harness.measure.verdict import GOOD, is_waived
 from harness.plan.row import CellRow, Matrix
 from harness.report import figures
-from harness.report.culprits import FOUND
+from harness.report.culprits import Culprit, culprits
 from harness.report.reasons import advice, first_clause, reason
 from harness.report.words import listed
 
 _GATES = {
     "nonfinite": "Outputs hold NaN or infinity",
     "cpu_copy": "Outputs are bit for bit the CPU's: the accelerator did not compute them",
-    "max_abs_of_range": "Outputs are further off the reference than allowed",
+    **{
+        name: "Outputs are further off the reference than allowed"
+        for name, metric in METRICS.items()
+        if metric.where.startswith("accuracy") and name != "nonfinite"
+    },
     "baseline_outcome": "The outcome is worse than in the baseline",
     "baseline_accuracy": "Outputs are further off than in the baseline",
     "baseline_latency": "Slower than in the baseline",
@@ -51,10 +56,9 @@ class Cause:
         return text[len(self.title) :].lstrip(";: ") if text.lower().startswith(self.title.lower()) else text
 
     @property
-    def culprit(self) -> str:
-        """Which operation makes an answer wrong, where that was found of any of the cells."""
-        found = (row["localisation"] for row in self.rows)
-        return next((figures.plain(entry["words"]) for entry in found if entry and entry["status"] in FOUND), "")
+    def culprits(self) -> list[Culprit]:
+        """Which operations make answers wrong, where that was found of any of the cells."""
+        return culprits(self.rows)
 
     @property
     def filter(self) -> dict[str, str]:

@@ -14,11 +14,15 @@ KINDS = ("worse", "fixed", "better", "new", "gone", "not comparable", "same")
 
 @dataclass(frozen=True)
 class Changes:
-    """Cells by what became of them since the baseline `run`; `gone` are ids that have no row any more."""
+    """Cells by what became of them since the baseline `run`.
+
+    `gone` are ids that have no row any more; `differences` says what else is not as it was, and may be why.
+    """
 
     run: str
     rows: dict[str, tuple[CellRow, ...]]
     gone: tuple[str, ...]
+    differences: tuple[str, ...]
 
     def count(self, kind: str) -> int:
         """Cells of one of `KINDS`."""
@@ -44,6 +48,7 @@ def changes(matrix: Matrix) -> Changes | None:
         run=str(baseline.get("run") or "unknown"),
         rows={kind: tuple(sorted(members, key=_order)) for kind, members in rows.items()},
         gone=tuple(str(name) for name in baseline.get("gone") or ()),
+        differences=tuple(figures.plain(str(text)) for text in baseline.get("differences") or ()),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.plan.explained import LocalisationRow
-from harness.plan.row import CellRow, Matrix
+from harness.plan.row import CellRow
+from harness.report import figures
 
 FOUND = ("culprit", "segment", "gradual")
 """What a localisation ends with that found something."""
@@ -27,10 +28,10 @@ class Culprit:
     bundle: str | None
 
 
-def culprits(matrix: Matrix) -> list[Culprit]:
-    """The findings of a run, those of the most cells first; cells of one model with the same operations are one."""
+def culprits(rows: Iterable[CellRow]) -> list[Culprit]:
+    """Findings, those of the most cells first; cells of one model with the same operations are one."""
     groups: dict[tuple[object, ...], list[tuple[CellRow, LocalisationRow]]] = {}
-    for row in matrix["cells"]:
+    for row in rows:
         found = row["localisation"]
         if found is not None and found["status"] in FOUND:
             groups.setdefault((row["model"], found["status"], found["first"], found["last"]), []).append((row, found))
@@ -40,4 +41,4 @@ def culprits(matrix: Matrix) -> list[Culprit]:
 
 def _culprit(group: Sequence[tuple[CellRow, LocalisationRow]]) -> Culprit:
     bundles = [found["bundle"] for _, found in group if found["bundle"] is not None]
-    return Culprit(tuple(row for row, _ in group), group[0][1]["words"], bundles[0] if bundles else None)
+    return Culprit(tuple(row for row, _ in group), figures.plain(group[0][1]["words"]), bundles[0] if bundles else None)

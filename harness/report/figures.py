@@ -24,6 +24,7 @@ WORST_FIRST = (
     Outcome.MARGINAL,
     Outcome.PASS,
 )
+_POSITIONS = {outcome.value: number for number, outcome in enumerate(WORST_FIRST)}
 
 # As wide as what they stand for, so that tables stay aligned.
 _ASCII = str.maketrans({"–": "-", "…": "~", "µ": "u", "×": "x", "·": "|", "━": "=", "─": "-"})  # noqa: RUF001
@@ -159,9 +160,7 @@ def format_of_range(value: float | None) -> str:
 
 def rank(row: CellRow) -> tuple[int, bool, str]:
     """Sort key: worst outcome first, what is waived after what is not, then by id."""
-    known = [outcome.value for outcome in WORST_FIRST]
-    position = known.index(row["outcome"]) if row["outcome"] in known else 0
-    return position, is_waived(row), row["id"]
+    return _POSITIONS.get(row["outcome"], 0), is_waived(row), row["id"]
 
 
 def nonfinite(row: CellRow) -> int:

@@ -15,7 +15,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 _CONFORMANCE = ("wrong", "crashes", "unsupported", "fp16", "exact", "not measured")
 """Verdicts of operations, worst first."""
 _BAD_OPERATIONS = _CONFORMANCE[:2]
-_WAIVERS = ("expired", "unmatched", "unused", "used")
+_WAIVERS = ("expired", "unmatched", "unused", "untested", "used")
 _OTHERS_FAULT = ("model", "both")
 _NAMES = 3
 
@@ -40,6 +40,7 @@ def _waiver(entry: WaiverRow) -> str:
         else f"expired on {entry['expires']}: delete it",
         "unmatched": "covers no cell of this run: correct its globs, or delete it",
         "unused": "is not needed, what it covers holds: delete it",
+        "untested": "was not needed, but not all that it covers was measured: keep it for now",
         "used": f"{cells} under it until {entry['expires']}",
     }.get(entry["status"], entry["status"])
     who = ", ".join(part for part in (entry["ticket"], entry["owner"]) if part)
@@ -62,8 +63,8 @@ def conformance_lines(matrix: Matrix) -> list[str]:
 def _operation(rows: list[ConformanceRow]) -> str:
     first = rows[0]
     case = first["case"] + (f" with {first['values']} values" if first["values"] != "ordinary" else "")
-    errors = [row["error"] for row in rows if row["error"] is not None]
-    off = f", off by {figures.format_of_range(max(errors))} of the range" if errors and max(errors) else ""
+    error = max((row["error"] for row in rows if row["error"] is not None), default=0.0)
+    off = f", off by {figures.format_of_range(error)} of the range" if error else ""
     places = list(dict.fromkeys(f"{row['device']}:{row['delegate']}" for row in rows))
     where = f"{len(places)} places ({words.listed(places)})" if len(places) > 1 else places[0]
     return figures.plain(f"{first['op']} {first['verdict']}: {case} on {where}{off}")

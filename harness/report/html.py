@@ -19,6 +19,8 @@ from harness.report.page import assets, data, library
 _TEMPLATES = Path(__file__).parent / "templates"
 _FIRST_CAUSES = 5
 """Causes on the first screen; the others are one click away."""
+_LISTS = ("gone", "differences")
+"""What the baseline's row has for "Since the baseline", and not for the provenance."""
 _LISTED_GROUPS = 200
 """Groups of not passing cells that the page lists without JavaScript."""
 
@@ -63,7 +65,9 @@ def render(matrix: Matrix) -> str:
             more_groups=len(groups) - _LISTED_GROUPS,
             slower=words.slower(matrix),
             not_passing=sum(row["outcome"] not in GOOD for row in matrix["cells"]),
-            baseline={key: value for key, value in (matrix["baseline"] or {}).items() if key != "gone"},
+            baseline={
+                key: value for key, value in (matrix["baseline"] or {}).items() if key not in ("gone", "differences")
+            },
             suites=matrix.get("suites") or [matrix["suite"]],
             script=Markup(script),  # noqa: S704 - our own files
             style=Markup(style),  # noqa: S704 - our own files

@@ -20,7 +20,7 @@ LONGEST = 60_000
 _WIDEST_TABLE = 8
 _LEGEND = "Median latency, speed-up over the best CPU, largest difference in % of the output range."
 _NAMES_PER_GROUP = 5
-_LINES = 5
+_LINES = 8
 _LONGEST_LINE = 300
 _RESERVE = 200  # characters, for the line on what was left out
 _SPECIAL = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)|:(?=//)")
@@ -76,11 +76,11 @@ def _changes(matrix: Matrix) -> list[str]:
         return []
     changed = [(kind, row) for kind in ("worse", "fixed", "better") for row in found.rows.get(kind, ())]
     lines = [f"{kind}: {words.cell_names([row], 1)} {change_words(row)}" for kind, row in changed]
-    return [f"{found.sentence}; {found.run}", *lines]
+    return [f"{found.sentence}; {found.run}", *(f"perhaps why: {text}" for text in found.differences[:3]), *lines]
 
 
 def _culprits(matrix: Matrix) -> list[str]:
-    return [f"{words.cell_names(found.rows, _NAMES_PER_GROUP)}: {found.words}" for found in culprits(matrix)]
+    return [f"{words.cell_names(found.rows, _NAMES_PER_GROUP)}: {found.words}" for found in culprits(matrix["cells"])]
 
 
 def _length(parts: list[str]) -> int:

@@ -43,10 +43,10 @@ def read(folders: Sequence[Path]) -> list[Part]:
     Raises:
         UsageError: one cannot be read, is named twice, or does not fit the others.
     """
-    found = [(folder, matrix_file.load(folder)) for folder in folders]
-    found.sort(key=lambda one: one[1]["run"]["started"])
-    counts = Counter(matrix["run"]["id"] for _, matrix in found)
-    parts = [Part(folder, matrix, _id(matrix, counts)) for folder, matrix in found]
+    loaded = [(folder, matrix_file.load(folder)) for folder in folders]
+    loaded.sort(key=lambda one: one[1]["run"]["started"])
+    counts = Counter(matrix["run"]["id"] for _, matrix in loaded)
+    parts = [Part(folder, matrix, _id(matrix, counts)) for folder, matrix in loaded]
     twice = [name for name, count in Counter(part.id for part in parts).items() if count > 1]
     if twice:
         raise UsageError(f"run {', '.join(twice)} was named twice")

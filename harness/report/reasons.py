@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from harness.measure.metrics import TASK_METRICS
 from harness.plan.row import CellRow, GateRow
 from harness.report import figures
 
@@ -19,6 +20,8 @@ _TIMES = {
     "first_us": "first run",
 }
 _COSTS = frozenset({*_TIMES, "peak_rss_bytes", "speedup", "baseline_latency"})
+_ROUNDING = 0.25
+"""Share of the output's range that half precision may miss by in whole models, as measured: docs/accuracy.md."""
 _SPLIT = frozenset({"delegated_nodes", "partitions"})
 
 
@@ -65,29 +68,45 @@ def gate_text(gate: GateRow) -> str:
 
 def _gate_phrase(name: str, value: float, limit: float) -> str:
     """A gate in words; nothing for a metric whose name says it all."""
-    if name == "nonfinite":
-        allowed = f", {limit:g} allowed" if limit else ""
-        return f"{value:g} output value{'s are' if value != 1 else ' is'} NaN or infinite{allowed}"
-    if name == "max_abs_of_range":
-        return f"off by {figures.format_of_range(value)} of the output's range, {_percent(limit)} allowed"
-    if name == "baseline_latency":
-        return f"takes {value:.2f} times as long as in the baseline, {limit:g} allowed"
-    if name == "baseline_accuracy":
-        return f"{value:.2f} times as far off as in the baseline, {limit:g} allowed"
-    if name == "speedup":
-        return f"{figures.format_ratio(value)} as fast as its reference, {limit:g}x demanded"
+    if name in TASK_METRICS:
+        return f"{name.replace('_', ' ')} {_percent(value)}, {_percent(limit)} demanded"
     if name in _TIMES:
         allowed = figures.format_us(limit) if limit >= 1 else f"{figures.format_number(limit)} µs"
         return f"{_TIMES[name]} {figures.format_us(value)}, {allowed} allowed"
-    if name == "peak_rss_bytes":
-        return f"peak memory {figures.format_bytes(round(value))}, {figures.format_bytes(round(limit))} allowed"
-    return ""
+    phrase = _PHRASES.get(name)
+    return phrase(value, limit) if phrase else ""
+
+
+def _nonfinite(value: float, limit: float) -> str:
+    allowed = f", {limit:g} allowed" if limit else ""
+    return f"{value:g} output value{'s are' if value != 1 else ' is'} NaN or infinite{allowed}"
 
 
 def _percent(limit: float) -> str:
     """A limit as it was meant: 0.05 is 5%, not 5.0%."""
     percent = limit * 100
     return f"{percent:.3g}%" if percent == 0 or 1e-4 <= math.fabs(percent) < 1e3 else f"{percent:g}%"
+
+
+_PHRASES: Mapping[str, Callable[[float, float], str]] = {
+    "nonfinite": _nonfinite,
+    "cpu_copy": lambda _value, _limit: "outputs are bit for bit the CPU's, although an accelerator ran",
+    "max_abs_of_range": lambda value, limit: (
+        f"off by {figures.format_of_range(value)} of the output's range, {_percent(limit)} allowed"
+    ),
+    "max_steps": lambda value, limit: (
+        f"off by {value:g} step{'s' if value != 1 else ''} of the output, {limit:g} allowed"
+    ),
+    "max_ulp": lambda value, limit: f"off by {value:g} representable values, {limit:g} allowed",
+    "snr_db": lambda value, limit: f"signal-to-noise ratio {value:.3g} dB, {limit:g} dB demanded",
+    "psnr_db": lambda value, limit: f"peak signal-to-noise ratio {value:.3g} dB, {limit:g} dB demanded",
+    "baseline_latency": lambda value, limit: f"takes {value:.2f} times as long as in the baseline, {limit:g} allowed",
+    "baseline_accuracy": lambda value, limit: f"{value:.2f} times as far off as in the baseline, {limit:g} allowed",
+    "speedup": lambda value, limit: f"{figures.format_ratio(value)} as fast as its reference, {limit:g}x demanded",
+    "peak_rss_bytes": lambda value, limit: (
+        f"peak memory {figures.format_bytes(round(value))}, {figures.format_bytes(round(limit))} allowed"
+    ),
+}
 
 
 def only_regressed(row: CellRow) -> bool:
@@ -117,6 +136,11 @@ def advice(row: CellRow, delegates: Delegates) -> str:
             return ""
 
 
+def _judged_error(row: CellRow) -> float | None:
+    """Share of the range that the judged reference is missed by; None where there is none."""
+    return row["accuracy"][0]["max_abs_of_range"] if row["accuracy"] else None
+
+
 def _advice_fail(row: CellRow, delegate: Mapping[str, Any]) -> str:
     failed = {gate["gate"] for gate in row["gates"] if gate["verdict"] == "FAIL"}
     if only_regressed(row):
@@ -127,11 +151,15 @@ def _advice_fail(row: CellRow, delegate: Mapping[str, Any]) -> str:
         if failed <= _SPLIT:
             return "see under Delegation which operations the accelerator does not take"
         return "ship another delegate for this model on this device"
+    if "cpu_copy" in failed:
+        return "read the runner's log: the accelerator may have handed the work back to the CPU without saying so"
     diagnosis, located = row.get("diagnosis"), row["localisation"]
     if diagnosis and diagnosis["kind"] == "model":
         return "the device's CPU is as far off: check the model's conversion and the reference before the delegate"
     if located and located["bundle"] and located["growth"] != "gradual":
         return "this is no rounding: send the bundle to the delegate's makers, and ship another delegate for this model"
+    if (_judged_error(row) or 0.0) > _ROUNDING:
+        return "too far off to be rounding: ship another delegate for this model, and tell the delegate's makers"
     exact = delegate.get("accelerator") == "cpu" or delegate.get("precision") == "fp32"
     if "nonfinite" in failed and not exact:
         return "compare with fp32: finite there means that values leave the range of fp16"

@@ -60,12 +60,13 @@ def _devices(matrix: Matrix, found: Sequence[Cause], width: int) -> list[Text]:
     rows: dict[str, list[CellRow]] = {}
     for row in matrix["cells"]:
         rows.setdefault(row["device"], []).append(row)
-    trouble = _trouble(matrix, found)
     bad = {name: sum(not _fine(row) for row in members) for name, members in rows.items()}
     devices = sorted(
         (device for device in matrix["devices"] if device["name"] in rows), key=lambda device: -bad[device["name"]]
     )
-    shown = devices if len(devices) <= _MOST_DEVICES else devices[:_WORST_DEVICES]
+    few = len(devices) <= _MOST_DEVICES
+    shown = devices if few else devices[:_WORST_DEVICES]
+    trouble = _trouble(matrix, found) if few else {}
     name_width = min(max((cell_len(figures.plain(device["name"])) for device in shown), default=0), width // 3)
     lines: list[Text] = []
     for device in shown:
@@ -117,7 +118,7 @@ def _device(device: DeviceRow, rows: Sequence[CellRow], trouble: str, name_width
     if room >= min(_LEAST_FACTS, cell_len(facts)):
         line.append(f"  {fit(facts, min(room, cell_len(facts)))}").append(marks, "yellow")
     elif marks:
-        line.append(marks if room >= 0 else f"\n{marks[1:]}", "yellow")
+        line.append(marks if room >= -2 else f"\n{marks[1:]}", "yellow")
     if trouble:
         line.append(f"\n{figures.plain(trouble)}", "red")
     return indented(head, line, width)
@@ -168,6 +169,7 @@ def _changes(matrix: Matrix, width: int) -> list[Text]:
     if found is None:
         return []
     lines = [Text(figures.plain(f"{found.sentence}; {found.run}"))]
+    lines += [Text(f"perhaps why: {text}", "yellow") for text in found.differences[:_LINES]]
     for kind, style in _CHANGED:
         lines += _changed(found, kind, style)
     return _section("Since the baseline", lines, width, most=len(lines))
@@ -193,7 +195,7 @@ def _waivers(matrix: Matrix, width: int) -> list[Text]:
 
 def _culprits(matrix: Matrix, width: int, folder: Path | None) -> list[Text]:
     """The operations that make answers wrong."""
-    found = culprits(matrix)
+    found = culprits(matrix["cells"])
     lines = [Text("Where wrong answers come from", style="bold")] if found else []
     for culprit in found[:_CAUSES]:
         text = Text().append(figures.plain(words.cell_names(culprit.rows, _NAMES_PER_GROUP)), "bold")

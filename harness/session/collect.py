@@ -47,11 +47,11 @@ class SuiteFile(pytest.File):
             if not self.lab.specs:
                 raise UsageError("\n".join(["no device is there to measure on; see `harness doctor`", *self.lab.notes]))
             cells = expand(suite, list(self.lab.specs.values()))
+            self.lab.add_cells(cells)
         except UsageError as error:
             # Collected as a whole first, so that one run names every broken suite; reported with exit code 4.
             self.lab.collection_errors.append(str(error))
             return
-        self.lab.add_cells(cells)
         file = self.nodeid
         for cell in cells:
             name = f"{cell.model.name}[{cell.device}:{cell.delegate.name}]"

@@ -77,6 +77,8 @@ class SessionConsole:
 
     def _write_line(self, text: str) -> None:
         """A line that is seen at once: where the output is no terminal, it would wait in a buffer."""
+        if self._reporter._tw.width_of_current_line:  # older pytests end "[100%]" without a newline
+            self._reporter._tw.line()
         self._reporter.write_line(text)
         self._stream.flush()
 

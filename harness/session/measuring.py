@@ -20,6 +20,7 @@ from harness.plan.expand import add_partners
 from harness.plan.row import Matrix
 from harness.record.journal import JournalError
 from harness.report import github, history
+from harness.report.differences import differences
 from harness.report.write import point_latest, write_all
 from harness.session import loop, provenance
 from harness.session.console import SessionConsole
@@ -147,6 +148,8 @@ class Measuring:
             gone = [row["id"] for row in before["cells"] if row["role"] == "cell" and row["id"] not in known]
             baseline = {"run": before["run"]["id"], "path": str(self._lab.baseline.path), "gone": gone}
         matrix = run.matrix(baseline)
+        if self._lab.baseline is not None and matrix["baseline"] is not None:
+            matrix["baseline"]["differences"] = differences(self._lab.baseline.matrix, matrix)
         self._count_suites(matrix)
         run.drop_passing_outputs()
         self._console.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.plan.row import CellRow
 
+_LONGEST = 2000  # of a text: readers of JUnit XML keep properties in columns
 _LATENCY = ("median_us", "p90_us", "min_us", "init_us", "first_us")
 _ACCURACY = ("max_abs", "max_abs_of_range", "mean_abs", "rmse", "cosine", "psnr_db", "nonfinite")
 
@@ -13,6 +14,8 @@ def properties(row: CellRow) -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = [("cell", row["id"]), ("outcome", row["outcome"]), ("reason", row["reason"])]
     if row["latency"]:
         found += [(name, row["latency"][name]) for name in _LATENCY]  # type: ignore[literal-required]
+    if row["validity"]["void"]:
+        found.append(("timing_void", "; ".join(row["validity"]["reasons"])))
     if row["speedup"]:
         found += [("speedup", row["speedup"]["value"]), ("speedup_over", row["speedup"]["over"])]
     if row["accuracy"]:
@@ -29,4 +32,8 @@ def properties(row: CellRow) -> list[tuple[str, object]]:
     found += [("waiver", name) for name in dict.fromkeys(gate["waiver"] for gate in row["gates"])]
     culprit = row["localisation"]["op"] if row["localisation"] else None
     found.append(("culprit", f"{culprit['index']} {culprit['type']}" if culprit else None))
-    return [(name, value) for name, value in found if value is not None]
+    return [(name, _short(value)) for name, value in found if value is not None]
+
+
+def _short(value: object) -> object:
+    return f"{value[:_LONGEST]}..." if isinstance(value, str) and len(value) > _LONGEST else value

@@ -6,6 +6,7 @@ What measuring needs (the engine, numpy, the reports) is imported only when some
 
 from __future__ import annotations
 
+import filecmp
 import gc
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from harness.errors import UsageError
 from harness.lab.inventory import open_inventory
 from harness.measure.metrics import METRICS
 from harness.measure.verdict import exit_code
-from harness.plan.cell import Accelerator, Cell
+from harness.plan.cell import Accelerator, Cell, ModelRef
 from harness.plan.load import load_suite, model_suite
 from harness.plan.row import Matrix, WaiverRow
 from harness.plan.suite import Suite
@@ -81,6 +82,7 @@ class LabSession:
         self.collection_errors: list[str] = []
         self._suites: dict[Path, Suite] = {}
         self._known: dict[str, Cell] = {}
+        self._models: dict[str, ModelRef] = {}
         self._shown: set[str] = set()
         self._marks: dict[str, pytest.MarkDecorator] = {}
         self._measuring: Measuring | None = None
@@ -125,7 +127,18 @@ class LabSession:
         return self._marks[accelerator]
 
     def add_cells(self, cells: Sequence[Cell]) -> None:
-        """Cells that exist, selected or not: partners are looked for among them."""
+        """Cells that exist, selected or not: partners are looked for among them.
+
+        Raises:
+            UsageError: two suites mean different files by one model's name.
+        """
+        for model in {cell.model.path: cell.model for cell in cells}.values():
+            other = self._models.setdefault(model.name, model)
+            if other.path != model.path and not filecmp.cmp(other.path, model.path, shallow=False):
+                raise UsageError(
+                    f"{model.origin}: model '{model.name}' is {display(Path(model.path))}, but at {other.origin} "
+                    f"{display(Path(other.path))}; give one of them another `name`"
+                )
         self._known.update((cell.id, cell) for cell in cells)
 
     @pytest.hookimpl(hookwrapper=True)

@@ -10,12 +10,22 @@ import pytest
 
 from harness.devices.local import host_target
 from harness.runners.binaries import Binaries
+from models.builder.net import Net
 from tests.catching.runs import Row, run, said
 from tests.conftest import MODELS
 from tests.drivers import swiftshader
 
 FAULTS = ("cpu_copy", "swap", "nchw", "nan", "zeros")
 DELEGATES = "delegates: {cpu: {accelerator: cpu}, gpu: {accelerator: gpu, precision: fp32}}\ninputs: {samples: 2}\n"
+
+
+def heads() -> bytes:
+    """A small network that can show every fault: four outputs, two of one size, and enough sums for `cpu_copy`."""
+    net = Net("heads", "four outputs of one small network", seed=4)
+    x = net.conv(net.conv(net.image("image", 12, 3), 16, "first", kernel=3), 16, "second", kernel=3)
+    tensors = [net.head(x, channels, f"head{channels}", std=1.0).tensor for channels in (8, 6, 4)]
+    net.graph.output(*tensors, net.head(x, 4, "other", std=1.0).tensor)
+    return net.graph.to_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +49,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> dict[str,
         "runners": {"delegate_bench": {host_target(): {"path": str(program)}}},
     }
     ops = json.dumps([str(MODELS / "ops" / f"{name}.tflite") for name in ("add", "mul")])
+    (folder / "heads.tflite").write_bytes(heads())
     suites = {
-        "layers": f"models: [{MODELS / 'posenet.tflite'}]\ndevices: {{labels: [layers]}}\n{DELEGATES}",
+        "layers": f"models: [{folder / 'heads.tflite'}]\ndevices: {{labels: [layers]}}\n{DELEGATES}",
         "ops": f"models: {ops}\ndevices: {{labels: [ops]}}\n{DELEGATES}",
     }
     return run(folder, lab, suites)
@@ -54,7 +65,7 @@ def test_cells_of_the_cpu_are_not_touched(rows: dict[str, Row]) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("cpu_copy", "bit for bit that of layers::posenet[cpu_copy:cpu]"),
+        ("cpu_copy", "bit for bit that of layers::heads[cpu_copy:cpu]"),
         ("swap", "outputs 2 and 3 are exchanged"),
         ("nchw", "laid out NCHW, not NHWC"),
         ("nan", "is NaN at [0, 3, 4, 5] of sample 1"),
@@ -62,7 +73,7 @@ def test_cells_of_the_cpu_are_not_touched(rows: dict[str, Row]) -> None:
     ],
 )
 def test_a_fault_is_a_fail_that_names_it(rows: dict[str, Row], fault: str, words: str) -> None:
-    row = rows[f"posenet[{fault}:gpu]"]
+    row = rows[f"heads[{fault}:gpu]"]
     assert row["outcome"] == "FAIL"
     assert row["error"] is None
     assert words in said(row)
@@ -78,10 +89,10 @@ def test_outputs_of_the_cell_before(rows: dict[str, Row]) -> None:
 
 def test_what_is_wrong_is_the_delegate(rows: dict[str, Row]) -> None:
     for fault in ("swap", "nchw", "zeros"):
-        diagnosis = rows[f"posenet[{fault}:gpu]"]["diagnosis"]
+        diagnosis = rows[f"heads[{fault}:gpu]"]["diagnosis"]
         assert diagnosis["kind"] == "delegate"
         assert diagnosis["cpu_max_abs_of_range"] < 1e-4 < diagnosis["delegate_max_abs_of_range"]
-    assert rows["posenet[cpu_copy:gpu]"]["diagnosis"]["delegate_max_abs_of_range"] == 0.0
+    assert rows["heads[cpu_copy:gpu]"]["diagnosis"]["delegate_max_abs_of_range"] == 0.0
 
 
 def test_gpu_cells_stand_beside_golden_and_the_same_devices_cpu(rows: dict[str, Row]) -> None:

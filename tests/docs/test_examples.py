@@ -15,7 +15,7 @@ from tests.drivers import swiftshader
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="emulated phones run on Linux only"),
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
 ]
 
 
@@ -27,7 +27,7 @@ def make(name: str, out: Path) -> tuple[str, Path, dict[str, Any]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=380,
+        timeout=580,
     )
     assert answer.returncode == 0, answer.stderr
     folder = out / name

@@ -19,7 +19,7 @@ from harness.plan.cell import Cell, ErrorClass, Problem
 from harness.plan.result import RoundResult
 from harness.record.journal import Journal
 from harness.reference.golden import GoldenRunners
-from tests.engine.fake import FakeDevice, model_of
+from tests.engine.fake import FakeDevice, model_of, option
 from tests.engine.farm import CPU, WATCHDOG, Farm, drain, error, finish, outcomes, rows, wait
 
 REASON = "stopped by a test"
@@ -90,6 +90,48 @@ def test_cancelling_keeps_what_was_finished_before(farm: Farm) -> None:
     run.finished.put(first)
     run.cancel(REASON)
     assert stopped(run) == {"add[phone:cpu]": "PASS", "mul[phone:cpu]": "NOT_RUN", "sub[phone:cpu]": "NOT_RUN"}
+
+
+def test_a_measured_cell_that_waits_for_an_explanation_only_is_judged(farm: Farm) -> None:
+    started = threading.Event()
+
+    def act(device: FakeDevice, job: Job) -> str | None:
+        if option(job, "--accelerator") == "cpu":
+            return blocked(started)(device, job)  # type: ignore[operator, no-any-return]
+        return None
+
+    farm.device("one", act)
+    farm.device("two")
+    run = farm.run("add", text="delegates: {gpu: {accelerator: gpu}, cpu: {accelerator: cpu}}\n")
+    run.start()
+    others = [run.finished.get(timeout=WATCHDOG) for _ in range(2)]  # golden outputs are there
+    wait(started)
+    for result in others:
+        run.finished.put(result)
+    run.cancel(REASON)
+    assert stopped(run) == {
+        "add[one:gpu]": "PASS",
+        "add[one:cpu]": "NOT_RUN",
+        "add[two:gpu]": "PASS",
+        "add[two:cpu]": "PASS",
+    }
+
+
+def test_a_measured_cell_whose_judge_was_not_measured_is_not_run(farm: Farm) -> None:
+    started = threading.Event()
+
+    def act(device: FakeDevice, job: Job) -> str | None:
+        if option(job, "--accelerator") == "cpu":
+            return blocked(started)(device, job)  # type: ignore[operator, no-any-return]
+        return None
+
+    farm.device("one", act)
+    text = "reference: same_device_cpu\ndelegates: {gpu: {accelerator: gpu}, cpu: {accelerator: cpu}}\n"
+    run = farm.run("add", text=text)
+    run.start()
+    wait(started)
+    run.cancel(REASON)
+    assert stopped(run) == {"add[one:gpu]": "NOT_RUN", "add[one:cpu]": "NOT_RUN"}
 
 
 @pytest.mark.parametrize("own_machine", [True, False])

@@ -87,6 +87,8 @@ def test_waivers_that_are_not_needed_are_told_apart() -> None:
     found = waiving.used(waivers, [row, good], TODAY)
     assert [one["status"] for one in found] == ["used", "unused", "unmatched", "expired"]
     assert [one["cells"] for one in found] == [[row["id"]], [], [], []]
+    good["outcome"] = "UNSUPPORTED"
+    assert waiving.used(waivers[1:2], [row, good], TODAY)[0]["status"] == "untested"
     row["gates"][0]["waiver"] = None
     assert waiving.used(waivers[3:], [row, good], TODAY)[0]["cells"] == [row["id"]]
 

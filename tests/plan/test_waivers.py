@@ -51,6 +51,7 @@ def test_a_file_without_waivers_is_fine(tmp_path: Path) -> None:
         ("expires", "expiry", 7, "unknown key; did you mean 'expires'?"),
         ("delegate: ", "delegat: ", 8, "unknown key; did you mean 'delegate'?"),
         ('{model: "*blaze*", delegate: "gpu-*", gate: max_abs_of_range}', "{}", 8, "every failure there is"),
+        ('{model: "*blaze*", delegate: "gpu-*", gate: max_abs_of_range}', '{model: "**"}', 8, "every failure there is"),
         ("version: 1", "version: 2", 1, "this harness reads version 1"),
     ],
 )

@@ -69,7 +69,7 @@ def spoilt(field: str) -> Matrix:
         "never": lambda: row.update(attempts=[]),
         "void": lambda: row.update(validity={"void": True, "reasons": ["throttled"]}),
         "unjudged": lambda: row.update(accuracy=[{**row["accuracy"][0], "judged": False}]),
-        "device": lambda: matrix["devices"].clear(),
+        "device": matrix["devices"].clear,
         "runner": lambda: row.update(runner={**row["runner"], "sha256": None}),
         "runtime": lambda: row.update(runtime={**row["runtime"], "sha256": None}),
         "model": lambda: model.update(sha256=""),

@@ -15,13 +15,13 @@ from harness.errors import UsageError
 from harness.plan.result import Measurement, RoundResult
 from harness.plan.row import Matrix
 from harness.record.journal import Journal
-from harness.release import evidence
+from harness.release import document, evidence
 from harness.release.decide import decide
 from harness.release.verify import verify
 from harness.report import baselines
 from harness.report import matrix as matrix_file
 from tests.conftest import MODELS
-from tests.release.releasable import DECIDED, baseline, policy, rows, run, wrong
+from tests.release.releasable import DECIDED, WAIVER, baseline, policy, rows, run, wrong
 
 LOG = "artifacts/blazeface/r1a1/stderr.log"
 
@@ -111,6 +111,14 @@ def test_equal_content_makes_equal_bundles(bundle: Path, tmp_path: Path) -> None
     before = bundle.read_bytes()
     evidence.write(decide(run(), policy(), DECIDED, baseline()), bundle.parent, bundle.parent)
     assert bundle.read_bytes() == before
+
+
+def test_a_bundle_does_not_hold_an_earlier_one(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "run", run())
+    for _ in range(2):
+        evidence.write(decide(run(), policy(), DECIDED, baseline()), folder, folder / "signed")
+    with zipfile.ZipFile(folder / "signed" / evidence.BUNDLE) as archive:
+        assert not [name for name in archive.namelist() if name.startswith("signed/")]
 
 
 def test_a_changed_log_a_missing_one_and_one_too_many(bundle: Path) -> None:
@@ -322,6 +330,27 @@ def test_the_document_says_what_a_signer_needs(bundle: Path) -> None:
         assert words in text, words
     page = (bundle.parent / "qualification.html").read_text()
     assert "Released by" in page
+
+
+def test_the_document_names_every_failure_and_who_allows_it() -> None:
+    cells = rows()
+    for row in cells[:2]:
+        wrong(row)
+    matrix = run(cells)
+    matrix["waivers"] = [{**WAIVER, "delegate": "gpu-*"}]
+    text = document.markdown(document.compose(decide(matrix, policy(baseline="optional"), DECIDED), {}))
+    assert (
+        "| release::blazeface\\_mlkit\\_v1\\[pixel-8:gpu-fp16\\] | max\\_abs\\_of\\_range | 0.5 | 0.02 | W-1 |" in text
+    )
+    assert "| release::blazeface\\_mlkit\\_v1\\[pixel-8:cpu\\] | max\\_abs\\_of\\_range | 0.5 | 0.02 | none |" in text
+
+
+def test_the_document_names_what_else_changed_since_the_baseline() -> None:
+    matrix, before = run(), baseline()
+    matrix["devices"][0]["facts"]["build"], before["devices"][0]["facts"]["build"] = "NEW.2", "OLD.1"
+    made = document.compose(decide(matrix, policy(), DECIDED, before), {})
+    (table,) = [table for table in made.tables if table.title == "What else is not as it was"]
+    assert any("pixel-8" in row[0] and "OLD.1" in row[0] for row in table.rows)
 
 
 def test_what_devices_say_is_text_in_the_document(tmp_path: Path) -> None:

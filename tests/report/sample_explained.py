@@ -174,7 +174,7 @@ def _explain(row: CellRow) -> None:
         agrees=False,
         differences=["2 more nodes on the CPU than predicted: PAD"],
     )
-    row["localisation"] = _localisation()
+    row["localisation"] = localisation_row()
     folder = f"artifacts/{row['model']}-{sample.sha(row['id'])[:8]}"
     row["artifacts"] = [
         f"{folder}/r1a1/stderr.log",
@@ -249,7 +249,8 @@ def _prediction(profile: str, checked: bool) -> PredictionRow:
     )
 
 
-def _localisation() -> LocalisationRow:
+def localisation_row() -> LocalisationRow:
+    """One operation found, with a bundle."""
     return LocalisationRow(
         status="culprit",
         words="from here on the device's answer is off; alone on the reference's inputs it is off, too",

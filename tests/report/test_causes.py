@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.plan.row import CellRow
 from harness.report.causes import causes, shortfalls
+from tests.report import sample_explained
 from tests.report.sample import cell_row, matrix_of
 from tests.report.test_reasons import gate
 
@@ -54,8 +55,14 @@ def test_non_finite_outputs_are_graver_than_distance_and_waived_failures_come_la
 
 
 def test_a_gate_without_a_title_is_named() -> None:
-    row = cell_row(outcome="FAIL") | {"gates": [gate("cosine", limit=0.99, value=0.5)]}
-    assert causes(matrix_of([row]))[0].title == "Gate cosine does not hold"
+    row = cell_row(outcome="FAIL") | {"gates": [gate("partitions", limit=1, value=3)]}
+    assert causes(matrix_of([row]))[0].title == "Gate partitions does not hold"
+
+
+def test_all_figures_of_accuracy_share_a_title() -> None:
+    rows = [cell_row(name, outcome="FAIL") | {"gates": [gate(name, limit=5, value=9)]} for name in ("max_steps", "kl")]
+    (cause,) = causes(matrix_of(rows))
+    assert cause.title == "Outputs are further off the reference than allowed"
 
 
 def test_what_no_cell_stands_for_is_told() -> None:
@@ -67,3 +74,15 @@ def test_what_no_cell_stands_for_is_told() -> None:
 
 def test_a_run_in_which_all_pass_has_no_causes() -> None:
     assert causes(matrix_of([cell_row(), cell_row("b", outcome="MARGINAL")])) == []
+
+
+def test_each_culprit_of_a_cause_is_told_once() -> None:
+    found = sample_explained.localisation_row()
+    rows = []
+    for model, device in (("a", "one"), ("a", "two"), ("b", "one")):
+        row = failing(model, device, 0.5)
+        row["localisation"] = found
+        rows.append(row)
+    (cause,) = causes(matrix_of(rows))
+    assert [[row["model"] for row in culprit.rows] for culprit in cause.culprits] == [["a", "a"], ["b"]]
+    assert cause.culprits[0].words == found["words"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,14 @@ def test_counts_of_cells_are_those_of_all_shards(tmp_path: Path) -> None:
     assert merged(first, second)["suite"]["cells"] == {"pixel-8": 3, "pixel-9": 3}
 
 
+def _rename(matrix: Matrix, host: str) -> None:
+    matrix["run"]["id"], matrix["run"]["host"] = "run", host
+
+
 def test_two_hosts_may_begin_in_the_same_second(tmp_path: Path) -> None:
     gpu, cpu = shards(tmp_path)
     for folder, host in ((gpu, "rack 1"), (cpu, "rack-2")):
-        rewritten(folder, lambda matrix, host=host: matrix["run"].update(id="run", host=host))
+        rewritten(folder, partial(_rename, host=host))
     parts = merge.read([gpu, cpu])
     assert [part.id for part in parts] == ["run.rack-1", "run.rack-2"]
     matrix, _ = merge.merge(parts, "merged", "")

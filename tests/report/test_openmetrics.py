@@ -43,6 +43,17 @@ def test_what_was_not_measured_has_no_sample() -> None:
     assert not any(math.isnan(value) for value in found.values())
 
 
+def test_a_void_timing_is_no_latency() -> None:
+    matrix = make_matrix()
+    row = next(row for row in matrix["cells"] if row["latency"])
+    cell = labels(suite="release", model=row["model"], device=row["device"], delegate=row["delegate"])
+    assert ("harness_cell_latency_median_seconds", cell) in samples(matrix)
+    row["validity"] = {"void": True, "reasons": ["throttled"]}
+    found = samples(matrix)
+    assert ("harness_cell_latency_median_seconds", cell) not in found
+    assert ("harness_cell_latency_p90_seconds", cell) not in found
+
+
 def test_names_from_outside_stay_inside_their_label() -> None:
     matrix = make_matrix()
     hostile = 'a"} 1\nharness_run_verdict{verdict="PASS"} 1\\'

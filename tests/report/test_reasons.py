@@ -6,6 +6,7 @@ from harness.plan.row import GateRow
 from harness.report import reasons
 from tests.report import sample
 from tests.report.sample import cell_row
+from tests.report.sample_explained import localisation_row
 
 
 def gate(name: str, value: float | None, limit: float, verdict: str = "FAIL") -> GateRow:
@@ -19,9 +20,11 @@ def test_there_is_always_something_to_do_next(outcome: str) -> None:
 
 def test_advice_on_fp16_and_on_full_precision_differ() -> None:
     delegates = {name: sample.delegate_entry(name) for name in sample.DELEGATES}
-    wrong = cell_row(outcome="FAIL", of_range=0.5)
+    wrong = cell_row(outcome="FAIL", of_range=0.1)
     assert "compare with fp32" in reasons.advice(wrong, delegates)
-    exact = cell_row(delegate="gpu-fp32", outcome="FAIL", of_range=0.5)
+    wild = cell_row(outcome="FAIL", of_range=0.8)
+    assert "too far off to be rounding" in reasons.advice(wild, delegates)
+    exact = cell_row(delegate="gpu-fp32", outcome="FAIL", of_range=0.1)
     assert "do not ship" in reasons.advice(exact, delegates)
     broken = cell_row(outcome="FAIL", of_range=None, nonfinite=4)
     assert "range of fp16" in reasons.advice(broken, delegates)
@@ -56,6 +59,14 @@ def test_a_cell_without_a_recorded_reason_speaks_through_its_gates() -> None:
             "3.00 times as far off as in the baseline, 1.5 allowed (baseline_accuracy)",
         ),
         (gate("baseline_outcome", None, 0), "the outcome is worse than in the baseline (baseline_outcome)"),
+        (gate("max_steps", 109, 24), "off by 109 steps of the output, 24 allowed (max_steps)"),
+        (gate("max_ulp", 5210.0, 4), "off by 5210 representable values, 4 allowed (max_ulp)"),
+        (gate("snr_db", 12.34, 40), "signal-to-noise ratio 12.3 dB, 40 dB demanded (snr_db)"),
+        (gate("label_agreement", 0.9, 0.95), "label agreement 90%, 95% demanded (label_agreement)"),
+        (
+            gate("cpu_copy", 1, 0),
+            "outputs are bit for bit the CPU's, although an accelerator ran (cpu_copy)",
+        ),
         (gate("cosine", 0.5, 0.99), "cosine 0.5, limit 0.99"),
         (gate("max_abs_of_range", None, 0.05), "max_abs_of_range does not hold, limit 0.05"),
         (gate("speedup", None, 2.0, "UNSET"), "speedup was not measured, limit 2"),
@@ -96,3 +107,28 @@ def test_a_command_to_run_by_hand_is_promised_only_where_there_is_one() -> None:
     assert "run by hand" in reasons.advice(row, {})
     row["runner"] = None
     assert reasons.advice(row, {}) == "read the runner's log"
+
+
+def test_what_was_found_out_about_a_wrong_answer_leads_the_advice() -> None:
+    row = cell_row(outcome="FAIL", of_range=0.1)
+    assert "compare with fp32" in reasons.advice(row, {})
+    row["localisation"] = localisation_row()
+    assert "send the bundle" in reasons.advice(row, {})
+    row["diagnosis"] = {
+        "kind": "model",
+        "words": "the CPU is as far off",
+        "cpu_max_abs_of_range": 0.5,
+        "delegate_max_abs_of_range": 0.5,
+    }
+    assert "the model's conversion" in reasons.advice(row, {})
+
+
+def test_a_log_is_named_only_of_what_broke_off() -> None:
+    row = cell_row(outcome="ERROR", reason="crash")
+    row["artifacts"] = ["artifacts/a/result.json", "artifacts/a/stderr.log"]
+    assert reasons.log_of(row) == "artifacts/a/stderr.log"
+    row["artifacts"] = ["artifacts/a/result.json"]
+    assert reasons.log_of(row) == "artifacts/a/result.json"
+    row["artifacts"] = []
+    assert reasons.log_of(row) is None
+    assert reasons.log_of(cell_row(outcome="FAIL")) is None

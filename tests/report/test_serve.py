@@ -8,10 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
+from harness.cli import main
 from harness.errors import UsageError
 from harness.report import write
+from harness.report.serve import pages
 from harness.report.serve.server import RunsServer
-from harness.report.serve.trends import Runs
+from harness.report.serve.trends import Point, Runs, changes
 from tests.report.sample import cell_row, matrix_of
 
 CELL = "release::yamnet[pixel-8:gpu-fp16]"
@@ -98,6 +100,23 @@ def test_nothing_outside_the_folder_is_served(server: RunsServer, path: str) -> 
     assert get(server, path)[0] == 404
 
 
+def test_what_a_device_wrote_is_not_executed(runs: Path, server: RunsServer) -> None:
+    run = runs / "20261120T010000Z-release"
+    (run / "artifacts").mkdir()
+    for name in ("index.html", "log.svg"):
+        (run / "artifacts" / name).write_text("<script>alert(1)</script>")
+        assert policy(server, f"/runs/{run.name}/artifacts/{name}") == "default-src 'none'; sandbox"
+    assert policy(server, f"/runs/{run.name}/index.html") is None, "the report has its own"
+
+
+def policy(server: RunsServer, path: str) -> str | None:
+    connection = http.client.HTTPConnection("127.0.0.1", int(server.server_address[1]), timeout=60)
+    connection.request("HEAD", path)
+    found = connection.getresponse().getheader("Content-Security-Policy")
+    connection.close()
+    return found
+
+
 def test_another_sites_name_for_this_computer_is_refused(server: RunsServer) -> None:
     assert get(server, "/", host="evil.example")[0] == 403
     assert get(server, "/", host="localhost")[0] == 200
@@ -116,3 +135,55 @@ def test_a_run_that_was_written_again_is_read_again(runs: Path) -> None:
     matrix = matrix_of([cell_row("yamnet", outcome="ERROR", reason="a longer reason than before")])
     write.write_all(matrix, runs / "20261120T010000Z-release")
     assert [point.outcome for point in known.series()[CELL]] == ["PASS", "PASS", "ERROR"]
+
+
+def test_many_new_runs_are_read_behind_the_scenes(runs: Path) -> None:
+    known = Runs(runs, at_once=1)
+    assert known.all() == ([], 4), "whoever asks does not wait"
+    for _ in range(600):
+        found, waiting = known.all()
+        if not waiting:
+            break
+        threading.Event().wait(0.1)
+    assert [run.name[:8] for run in found] == ["20261121", "20261120", "20261119", "20261118"]
+    assert "3 runs are being read" not in pages.runs_page(found, waiting)
+    assert "2 more runs are being read" in pages.runs_page(found[:2], 2)
+
+
+def test_trends_of_many_cells_are_found_by_words_and_come_in_pages(runs: Path) -> None:
+    (points,) = Runs(runs).series().values()
+    series = {f"release::model-{number}[pixel-8:gpu]": points for number in range(pages.PAGE + 1)}
+    first = pages.trends_page(series)
+    assert first.count("/trends?cell=") == pages.PAGE
+    assert "page 1 of 2" in first
+    last = pages.trends_page(series, page=9)
+    assert last.count("/trends?cell=") == 1
+    assert "page 2 of 2" in last
+    found = pages.trends_page(series, words="MODEL-500 fail")
+    assert found.count("/trends?cell=") == 1
+    assert "page" not in found.partition("<main>")[2]
+    hostile = pages.trends_page(series, words='"><script>')
+    assert "<script>" not in hostile
+    assert "0 cells" in hostile
+
+
+def test_words_and_pages_come_from_the_address(server: RunsServer) -> None:
+    assert "1 cell<" in get(server, "/trends?q=YAMNET+fail&page=-1")[1]
+    assert "0 cells<" in get(server, "/trends?q=yamnet+pass&page=99999999999")[1]
+
+
+def test_what_changed_is_told_across_a_run_that_broke_off() -> None:
+    def point(**conditions: str) -> Point:
+        return Point("run", "2026-11-20T01:00:00Z", "PASS", "", 1.0, 0.0, conditions)
+
+    found = changes([point(runtime="2.2"), point(), point(runtime="2.3"), point(runtime="2.3")])
+    assert found == [(), (), ("runtime: 2.2 → 2.3",), ()]
+
+
+def test_ctrl_c_is_how_it_ends(runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: RunsServer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunsServer, "serve_forever", interrupted)
+    assert main(["report", "serve", str(runs), "--port", "0"]) == 0
+    assert "http://127.0.0.1:" in capsys.readouterr().out

@@ -219,6 +219,8 @@ def test_ctrl_c_while_localising_loses_nothing(lab: Lab) -> None:
     assert running(lab.path) == []
     assert list(lab.path.glob("harness-localise-*")) == []
     assert list(lab.outcomes.values()) == ["FAIL"] * 2, "what was measured is kept"
+    searches = [cell["localisation"] for cell in lab.matrix["cells"]]
+    assert "the run ended before" in {row["status"]: row["words"] for row in searches}["gave_up"]
     assert (lab.folder / "index.html").is_file()
 
 

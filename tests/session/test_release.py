@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from harness.cli import main
@@ -76,7 +77,7 @@ def test_a_run_is_qualified_against_a_tag_and_its_evidence_verified(
 
     run = str(lab.folder)
     assert main(["qualify", run, "--baseline", "v1", "--out", "signed"]) == 1, "mul was deselected"
-    assert "1 cells of suite smoke were left out of the run" in capsys.readouterr().out
+    assert "1 cell of suite smoke was left out of the run" in capsys.readouterr().out
 
     lab.inline()
     main(["qualify", str(lab.folder), "--baseline", "v1", "--out", "signed"])
@@ -93,3 +94,44 @@ def test_a_github_step_shows_what_failed(lab: Lab, monkeypatch: pytest.MonkeyPat
     result = lab.inline()
     result.stdout.fnmatch_lines(["::error file=suites/smoke.yaml,title=FAIL add*::median latency*"])
     assert (lab.path / "summary.md").read_text().startswith("## FAIL")
+
+
+def test_two_files_cannot_be_one_model(lab: Lab) -> None:
+    lab.models("add", "mul")
+    lab.suite(models="[add]")
+    lab.write("more/other.yaml", lab.suite(name="other", models="[{model: ./add.tflite}]").read_text())
+    (lab.path / "suites" / "other.yaml").unlink()
+    target = lab.path / "more" / "add.tflite"
+    target.write_bytes((lab.path / "models" / "mul.tflite").read_bytes())
+    options = ("suites/smoke.yaml", "more/other.yaml", "--collect-only", "-q")
+    result = lab.inline(*options)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(
+        ["*other.yaml:2: model 'add' is more/add.tflite, but at *smoke.yaml:2 models/add.tflite*"]
+    )
+    target.write_bytes((lab.path / "models" / "add.tflite").read_bytes())
+    assert lab.inline(*options).ret == 0, "a copy is the same model"
+
+
+def test_a_model_that_one_suite_feeds_noise_has_no_real_inputs(lab: Lab) -> None:
+    lab.models("add")
+    np.save(lab.path / "suites.npy", np.ones((1, 6, 8, 3), np.float32))
+    files = "inputs: {files: {a: ../suites.npy, b: ../suites.npy}}"
+    lab.suite(name="noise", models="[{model: add, task: classify}]")
+    lab.suite(name="real", models=f"[{{model: add, {files}}}]")
+    lab.inline("suites/noise.yaml", "suites/real.yaml").assert_outcomes(passed=2)
+    (model,) = lab.matrix["models"]
+    assert (model["input_source"], model["task"]) == ("noise", "classify")
+
+
+def test_a_run_records_how_many_cells_its_suites_have(lab: Lab) -> None:
+    lab.models("add", "mul")
+    twice = "delegates:\n  cpu: {accelerator: cpu}\n  other: {accelerator: cpu, threads: 1, only: [add]}\n"
+    lab.suite("coverage: {per_model: 0.5}\n", name="first", models="[add, mul]", delegates=twice)
+    lab.suite(name="second", models="[add]")
+    first, second = "suites/first.yaml::add[box:cpu]", "suites/second.yaml"
+    lab.inline(first, second).assert_outcomes(passed=2)
+    suites = {suite["name"]: suite for suite in lab.matrix["suites"]}
+    assert suites["first"]["cells"] == {"box": 3}, "what was not selected is counted, what `only` leaves out is not"
+    assert suites["second"]["cells"] == {"box": 1}
+    assert [suites[name]["coverage"] for name in ("first", "second")] == [0.5, 0.0]

@@ -20,7 +20,8 @@
     const lower = new Set(H.data.lower_bounds ?? []);
     return H.part("Gates", "", H.table(["gate", "limit", "value", { text: "", class: "gauged" }, { text: "verdict", class: "text" }], row.gates.map((gate) => {
       const least = lower.has(gate.gate);
-      return [gate.gate, `${least ? "≥" : "≤"} ${figure(gate.gate, gate.limit)}`, figure(gate.gate, gate.value), { text: bar(gate, least), class: "gauged" },
+      const limit = gate.gate === "baseline_outcome" ? "no worse than it was" : `${least ? "≥" : "≤"} ${figure(gate.gate, gate.limit)}`;
+      return [gate.gate, limit, figure(gate.gate, gate.value), { text: bar(gate, least), class: "gauged" },
         [H.outcome(gate.verdict), gate.waiver ? [" ", H.mark(`waived by ${gate.waiver}`)] : null]];
     }), "gates"));
   }

@@ -106,8 +106,13 @@
     H.at = (line, column) => places[line.position * H.columns.length + column.position];
   };
 
-  /* mobilenet_v1_1.0_224 -> mobilenet, deeplabv3_257 -> deeplab, CONV_2D.stride2 -> CONV. */
-  const family = (name) => name.split(/[._\-]/)[0].replace(/(.)v?\d+$/i, "$1") || name;
+  /* What stands before a dot that is not a number's (depth_to_space.batch -> depth_to_space), else the first part without its
+     number: mobilenet_v1_1.0_224 -> mobilenet, deeplabv3_257 -> deeplab. */
+  const family = (name) => {
+    const dot = name.search(/\.\D|\D\./);
+    if (dot >= 0) return name.slice(0, name[dot] === "." ? dot : dot + 1) || name;
+    return name.split(/[._\-]/)[0].replace(/(.)v?\d+$/i, "$1") || name;
+  };
   /* Devices of one kind and model are twins: "android, Pixel 8". */
   const kindOf = (device) => {
     if (!device) return "unknown";

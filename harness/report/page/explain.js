@@ -89,7 +89,7 @@
           ["growth", found.growth],
           ["compared with", found.reference],
           ["effort", `${count(found.invocations, "invocation")}, ${number(found.seconds)} s`],
-          ["reproduction", found.bundle && H.file(found.bundle)],
+          ["reproduction", found.bundle && [H.file(found.bundle, found.bundle.split("/").pop()), H.dim(": unpack it, run ", H.el("code", {}, "python reproduce.py"))]],
         ]),
         search(found)));
   };

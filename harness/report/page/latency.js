@@ -137,7 +137,7 @@
       config: (palette) => ({
         type: "scatter",
         data: { datasets: [
-          { label: "latency", data: dots, pointRadius: dots.length > 300 ? 2 : 3, pointHoverRadius: 5, backgroundColor: palette.series[0], borderWidth: 0 },
+          { label: "latency", data: dots, pointRadius: dots.length > 300 ? 2 : 3, pointHoverRadius: 5, backgroundColor: palette.series[0], borderWidth: 0, clip: 6 },
           ...(degrees.length ? [{ label: "temperature", type: "line", yAxisID: "celsius", data: degrees, borderColor: palette.series[1], backgroundColor: palette.series[1], borderWidth: 2, pointRadius: 3, stepped: false }] : []),
         ] },
         options: {

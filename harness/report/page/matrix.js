@@ -1,6 +1,6 @@
 /* Draws the matrix: a real table, of which a large run only holds the part in view. */
 (() => {
-  const ALL = 800, SPARE_ROWS = 10, SPARE_COLUMNS = 6;
+  const ALL = 800, SPARE_ROWS = 10, FEW_ROWS = 2, SPARE_COLUMNS = 6;
   const grid = { arranged: null, shown: null, active: { row: 0, column: 0 }, size: { row: 0, column: 0, name: 0, head: 0 } };
   H.grid = grid;
   const { el } = H;
@@ -22,7 +22,7 @@
     const made = document.createElement("span");
     made.className = name;
     made.textContent = text;
-    if (silent) made.ariaHidden = "true";
+    if (silent) made.setAttribute("aria-hidden", "true");
     return made;
   };
   const CHANGE_SIGNS = { WORSE: ["\u25bc", "worse than in the baseline"], BETTER: ["\u25b2", "better than in the baseline"], NEW: ["+", "not in the baseline"] };
@@ -45,11 +45,14 @@
     for (const [sign, text] of signs) field.append(el("span", { class: "sign" }, span("", sign, true), span("unseen", ` ${text}`)));
     return field;
   };
+  const marksOf = (name) => {
+    const device = H.device(name);
+    return device ? [device.emulated && "emulated", device.adapter_software && "software"].filter(Boolean) : [];
+  };
   H.deviceHead = (column, span, attributes = {}) => {
-    const device = H.device(column.deviceName);
-    const marks = device ? [device.emulated && "emulated", device.adapter_software && "software"].filter(Boolean) : [];
+    const marks = marksOf(column.deviceName);
     return el("th", { scope: "colgroup", colspan: span, class: "device start", ...attributes },
-      el("span", { class: "held" }, H.deviceLink(column.deviceName, column.deviceName, { tabindex: -1, title: [column.deviceName, column.group].join("\n"), class: "clip" }), marks.map(H.mark)));
+      el("span", { class: "held" }, H.deviceLink(column.deviceName, column.deviceName, { tabindex: -1, title: [column.deviceName, column.group, ...marks].join("\n"), class: "clip" }), marks.map(H.mark)));
   };
   H.lineHead = (line, attributes = {}) => el("th", { scope: "row", ...attributes }, H.modelLink(line.name, line.label, { tabindex: -1, title: line.label, class: "clip" }));
   /* Neighbouring columns with the same key: [first, one after the last]. */
@@ -66,8 +69,17 @@
   /* ---- Which part is in view ---- */
   const measure = () => {
     const style = getComputedStyle(table());
-    const number = (name) => Number.parseFloat(style.getPropertyValue(name));
-    grid.size = { row: number("--row"), column: number("--column"), name: number("--name") };
+    const length = (name) => {
+      const value = Number.parseFloat(style.getPropertyValue(name));
+      if (Number.isFinite(value)) return value;
+      /* A browser without @property (Firefox before 128) gives the formula: an element is as wide as that says. */
+      const probe = el("span", { style: { position: "absolute", width: `var(${name})` } });
+      table().caption.append(probe);
+      const { width } = probe.getBoundingClientRect();
+      probe.remove();
+      return width;
+    };
+    grid.size = { row: length("--row"), column: length("--column"), name: length("--name") };
   };
   /* Rows and columns to hold: those in view and, once the reader scrolls, some beyond, so that not every step draws;
      what is drawn already stays as long as it covers the view. */
@@ -80,12 +92,15 @@
     };
     const [top, bottom] = seen(box.scrollTop, box.clientHeight - table().tHead.offsetHeight, row, items.length);
     let [left, right] = seen(box.scrollLeft, box.clientWidth - name, column, columns.length);
-    const part = { ...was }, [rows, sides] = was ? [SPARE_ROWS, SPARE_COLUMNS] : [2, 0];
-    if (!was || top < was.top || bottom > was.bottom) {
+    const part = { ...was }, sides = was ? SPARE_COLUMNS : 0;
+    const across = !was || left < was.left || right > was.right;
+    /* With other columns every row is drawn anew: then as few as will do. */
+    const rows = across ? FEW_ROWS : SPARE_ROWS;
+    if (across || top < was.top || bottom > was.bottom) {
       part.top = Math.max(0, top - rows);
       part.bottom = Math.min(items.length, bottom + rows);
     }
-    if (!was || left < was.left || right > was.right) {
+    if (across) {
       left = Math.max(0, left - sides);
       right = Math.min(columns.length, right + sides);
       while (left > 0 && columns[left - 1].device === columns[left]?.device) left -= 1;
@@ -214,7 +229,12 @@
     const longest = (texts) => Math.max(...texts.map((text) => text.length), 0);
     const style = table().style;
     style.setProperty("--name-letters", Math.min(34, longest(H.lines.map((line) => line.label))));
-    style.setProperty("--column-letters", Math.min(16, Math.max(13, longest(H.columns.map((column) => column.delegateName)) + 1)));
+    /* A device with few delegates still has room for its name and marks. */
+    const heads = H.spans(H.columns, (column) => column.device).map(([first, stop]) => {
+      const name = H.columns[first].deviceName;
+      return Math.ceil([name, ...marksOf(name)].join("    ").length / (stop - first));
+    });
+    style.setProperty("--column-letters", Math.max(13, Math.min(16, longest(H.columns.map((column) => column.delegateName)) + 1), Math.min(innerWidth > 700 ? 28 : 16, Math.max(...heads, 0))));
     let waiting = false;
     scroller().addEventListener("scroll", () => {
       if (waiting) return;

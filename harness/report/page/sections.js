@@ -57,10 +57,10 @@
       "cells that were not measured"));
   });
 
-  const STATUS = { used: ["used", "marginal"], unused: ["not needed", "pass"], unmatched: ["matches nothing", "not_run"], expired: ["expired", "fail"] };
+  const STATUS = { used: ["used", "marginal"], unused: ["not needed", "pass"], unmatched: ["matches nothing", "not_run"], untested: ["not tested", "not_run"], expired: ["expired", "fail"] };
   H.panel("waivers", "Waivers", () => {
     if (!H.data.waivers.length) return null;
-    const order = ["expired", "unmatched", "used", "unused"];
+    const order = ["expired", "unmatched", "used", "untested", "unused"];
     const list = [...H.data.waivers].sort((one, two) => order.indexOf(one.status) - order.indexOf(two.status));
     const ticket = (text) => (/^https:\/\//.test(text) ? H.el("a", { href: text, rel: "noreferrer noopener" }, text) : text);
     const scope = (one) => [["model", one.model], ["device", one.device], ["delegate", one.delegate], ["gate", one.gate]].filter(([, glob]) => glob && glob !== "*").map(([key, glob]) => `${key} ${glob}`).join(", ") || "everything";

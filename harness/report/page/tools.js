@@ -12,7 +12,11 @@
     const names = (text || "").split(",").filter((entry) => entry && entry !== name);
     return (on ? [...names, name] : names).join(",");
   };
+  /* What it explains is the whole run's: it changes with the view alone, and not with every letter of a filter. */
+  let explained = null;
   const drawLegend = (view) => {
+    if (explained === view) return;
+    explained = view;
     const swatches = view.steps.map((entry) => {
       const [step, ...words] = entry.split(" ");
       return el("li", {}, el("span", { class: `swatch ${step}`, "aria-hidden": "true" }), words.join(" "));

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.report import figures, words
-from harness.report.serve.trends import Point, Run
+from harness.report import figures
+from harness.report.serve.trends import Point, Run, changes
 
 _HERE = Path(__file__).parent
+PAGE = 500
+"""Cells on one page of trends."""
 _WIDTH, _HEIGHT, _EDGE = 120, 26, 3
 
 
@@ -35,26 +37,42 @@ def _environment() -> Environment:
     environment.globals.update(
         style=Markup(plain_style()),  # noqa: S704 - our own file
         sparkline=sparkline,
-        headline=words.headline,
-        counts_line=words.counts_line,
     )
     return environment
 
 
-def runs_page(runs: Sequence[Run]) -> str:
-    """All runs, newest first."""
-    return _environment().get_template("runs.html.j2").render(runs=runs)
+def runs_page(runs: Sequence[Run], waiting: int = 0) -> str:
+    """All runs, newest first; `waiting` more are still being read."""
+    return _environment().get_template("runs.html.j2").render(runs=runs, waiting=waiting)
 
 
-def trends_page(series: dict[str, list[Point]]) -> str:
-    """A line per cell: what it is now, and how it came there."""
-    return _environment().get_template("trends.html.j2").render(series=series)
+def trends_page(series: Mapping[str, list[Point]], waiting: int = 0, words: str = "", page: int = 1) -> str:
+    """A line per cell: what it is now, and how it came there.
+
+    Args:
+        series: points of every cell, oldest first.
+        waiting: runs that are still being read.
+        words: all of them must be in a cell's name or its outcome now, in any case.
+        page: of `PAGE` cells each, from 1.
+    """
+    asked = words.lower().split()
+    names = [cell for cell in series if all(one in f"{cell} {series[cell][-1].outcome}".lower() for one in asked)]
+    pages = max(1, -(-len(names) // PAGE))
+    page = min(max(page, 1), pages)
+    shown = {cell: series[cell] for cell in names[(page - 1) * PAGE : page * PAGE]}
+    return (
+        _environment()
+        .get_template("trends.html.j2")
+        .render(series=shown, count=len(names), words=words, page=page, pages=pages, waiting=waiting)
+    )
 
 
 def cell_page(cell: str, points: Sequence[Point]) -> str:
     """One cell in every run, with what changed around it."""
+    days = [point.started[:10] for point in points]
+    twice = len(set(days)) < len(days)
     data = {
-        "runs": [point.started[:10] for point in points],
+        "runs": [point.started[:16].replace("T", " ") for point in points] if twice else days,
         "median": [point.median_us / 1e3 if point.median_us is not None else None for point in points],
         "error": [100 * point.error if point.error is not None else None for point in points],
     }
@@ -64,7 +82,7 @@ def cell_page(cell: str, points: Sequence[Point]) -> str:
         .get_template("cell.html.j2")
         .render(
             cell=cell,
-            points=points,
+            points=list(zip(points, changes(points), strict=True)),
             data=Markup(text),  # noqa: S704 - numbers and dates, and no tag can begin in it
         )
     )

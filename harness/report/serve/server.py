@@ -7,7 +7,7 @@ import functools
 import gzip
 import mimetypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,10 @@ from harness.report.serve import pages
 from harness.report.serve.trends import Runs
 
 HOST = "127.0.0.1"
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; img-src 'self'; connect-src 'none'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; img-src 'self' data:; connect-src 'none'"
+_ARTIFACT_POLICY = "default-src 'none'; sandbox"
+"""For what a device may have written: nothing in it is executed, and it reads no other run."""
+_OWN_PAGES = ("index.html", "qualification.html")  # they state a policy of their own
 _HTML = "text/html; charset=utf-8"
 _SCRIPT = "text/javascript; charset=utf-8"
 _CHUNK = 1 << 20
@@ -42,7 +45,8 @@ class RunsServer(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
-            raise UsageError(f"port {port} cannot be used: {error}; name another with --port") from None
+            why = str(getattr(error, "strerror", None) or error).rstrip(".")
+            raise UsageError(f"port {port} cannot be used: {why}; name another with --port") from None
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A browser that goes away in the middle of a file is nothing to tell of."""
@@ -81,23 +85,29 @@ class _Handler(BaseHTTPRequestHandler):
             return
         address = urlsplit(self.path)
         made: dict[str, Callable[[], tuple[str, str]]] = {
-            "/": lambda: (_HTML, pages.runs_page(self.server.runs.all())),
+            "/": lambda: (_HTML, pages.runs_page(*self.server.runs.all())),
             "/chart.js": lambda: (_SCRIPT, _charts()),
             "/trend.js": lambda: (_SCRIPT, (Path(__file__).parent / "trend.js").read_text(encoding="utf-8")),
         }
         if address.path == "/trends":
-            self._trends(parse_qs(address.query).get("cell", [None])[0], body=body)
+            self._trends({key: values[0] for key, values in parse_qs(address.query).items()}, body=body)
         elif address.path in made:
             self._send(*made[address.path](), body=body)
+        elif address.path == "/favicon.ico":  # browsers ask for it; reports name none
+            self.send_response(HTTPStatus.NO_CONTENT)
+            self.end_headers()
         elif address.path.startswith("/runs/"):
             self._file(unquote(address.path.removeprefix("/runs/")), body=body)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
-    def _trends(self, cell: str | None, *, body: bool) -> None:
-        series = self.server.runs.series()
+    def _trends(self, asked: Mapping[str, str], *, body: bool) -> None:
+        series, cell = self.server.runs.series(), asked.get("cell")
         if cell is None:
-            self._send(_HTML, pages.trends_page(series), body=body)
+            page = asked.get("page", "")
+            number = int(page) if page.isdecimal() and len(page) < 9 else 1
+            waiting = self.server.runs.all()[1]
+            self._send(_HTML, pages.trends_page(series, waiting, asked.get("q", ""), number), body=body)
         elif cell in series:
             self._send(_HTML, pages.cell_page(cell, series[cell]), body=body)
         else:
@@ -119,7 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path.suffix in (".log", ".jsonl", ".md", ".csv"):
             kind = "text/plain; charset=utf-8"
         with path.open("rb") as stream:
-            self._head(kind, path.stat().st_size, None)  # a report states its own policy
+            own = path.name in _OWN_PAGES and path.parent.parent == folder
+            self._head(kind, path.stat().st_size, None if own else _ARTIFACT_POLICY)
             while body and (chunk := stream.read(_CHUNK)):
                 self.wfile.write(chunk)
 

@@ -33,7 +33,7 @@ def test_cells_on_the_devices_that_are_known(place: Path, capsys: pytest.Capture
     (place / "devices.yaml").write_text(DEVICES)
     assert main(["plan", "s.yaml"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:3] == ["s::islands[desk:cpu]", "s::islands[desk:gpu]", "s: 2 cells (1 models, 2 delegates)"]
+    assert lines[:3] == ["s::islands[desk:cpu]", "s::islands[desk:gpu]", "s: 2 cells (1 model, 2 delegates)"]
     assert "whatever is plugged in" in lines[3]
 
 

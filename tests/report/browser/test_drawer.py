@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from harness.plan.row import HistoryRow, LatencySummaryRow
+from harness.report import reasons
 from tests.report import sample, sample_explained
 from tests.report.browser.conftest import OpenPage, opener, serious_faults
 from tests.report.sample_explained import EXPLAINED, TWINS
@@ -48,10 +49,12 @@ def cell(open_page: OpenPage) -> Page:
 
 def test_a_link_opens_the_cell_and_its_drawer_says_why(read: Page) -> None:
     expect(drawer(read)).to_have_accessible_name("blazeface_mlkit_v1")
+    matrix = sample_explained.explained()
+    (row,) = (row for row in matrix["cells"] if row["id"] == EXPLAINED)
     text = drawer(read).inner_text()
     for words in (
         "off by 3.4% of the output's range",
-        "compare with fp32",
+        f"Next: {reasons.advice(row, matrix['delegates'])}",
         "Waiver W-12, vision team, until 2026-12-31",
         "the outputs look like those of an earlier cell",
     ):

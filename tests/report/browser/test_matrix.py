@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from harness.plan.row import Matrix
 from harness.report import html
+from harness.report.page import assets
 from tests.report import sample, sample_explained
 from tests.report.browser.conftest import OpenPage, serious_faults
 
@@ -284,6 +285,16 @@ def test_a_browser_that_cannot_unpack_says_where_the_data_are(chromium: Browser,
         page.goto(file.as_uri())
         expect(page.locator("#trouble")).to_contain_text("matrix.csv")
         expect(page.get_by_role("heading", level=1)).to_have_text("FAIL")
+
+
+def test_a_browser_without_registered_properties_measures_the_matrix(
+    open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = "JSON.stringify(H.grid.size)"
+    usual = open_page(sample.make_matrix()).evaluate(sizes)
+    style = re.sub(r"@property[^}]*}", "", assets.style())
+    monkeypatch.setattr(assets, "style", lambda: style)
+    assert open_page(sample.make_matrix()).evaluate(sizes) == usual
 
 
 def test_without_javascript_the_verdict_and_what_does_not_pass_are_there(chromium: Browser, tmp_path: Any) -> None:
