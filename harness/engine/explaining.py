@@ -154,6 +154,19 @@ def notes_of_failure(cell: Cell, row: CellRow, model: Model, chosen: str | None)
     return notes
 
 
+def notes_of_nothing(evidence: Evidence) -> list[str]:
+    """Why a cell whose outputs agree in every NaN has no figure all the same: such agreement shows little."""
+    row = evidence.rows[0]
+    if row["max_abs"] is not None or row["nonfinite"]:
+        return []
+    if not any(array.size for sample in evidence.measured for array in sample):
+        return ["the outputs have no elements: nothing can be compared"]
+    return [
+        "every output element is NaN or infinite on both sides: nothing can be compared. Give inputs that the model "
+        "answers with numbers (`inputs`), or limit `nonfinite` alone (`gates`)"
+    ]
+
+
 def _figures(row: AccuracyRow) -> dict[str, float | None]:
     judged: AccuracyRow = {**row, "judged": True}
     return gates.figures([judged], None, None, None, None)

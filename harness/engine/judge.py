@@ -19,6 +19,7 @@ from harness.engine.explaining import (
     is_cpu_copy,
     limits_of,
     notes_of_failure,
+    notes_of_nothing,
 )
 from harness.engine.foretold import beside
 from harness.engine.preparation import Preparation
@@ -213,6 +214,8 @@ class Judge:
         set_judgement(row, gates.outcome(row["gates"]))
         if evidence is not None and row["outcome"] == Outcome.FAIL.value:
             row["notes"] += notes_of_failure(cell, row, evidence.model, chosen)
+        if evidence is not None:
+            row["notes"] += notes_of_nothing(evidence)
         if self._baseline and row["error"] is None:
             self._compare_with_baseline(row)
             set_judgement(row, gates.outcome(row["gates"]))

@@ -46,7 +46,9 @@ class Metric:
     count: bool = False
 
 
-_UNDEFINED = "no outputs were compared with the reference, or it is not defined for them"
+_UNDEFINED = (
+    "no outputs were compared with the reference, none of their elements is finite, or it is not defined for them"
+)
 _NO_TIMING = "the cell has no valid latency"
 _NO_PARTNER = "no partner was measured that this cell can be compared with (its notes say more)"
 _NO_PERCENTILE = f"{_NO_TIMING}, or its runner keeps no single runs (benchmark_model): gate median_us instead"

@@ -20,6 +20,7 @@ from harness.record import journal
 from harness.release import document
 from harness.release.decide import Decision
 from harness.report import matrix as matrix_file
+from harness.report.serve.pages import plain_style
 
 BUNDLE = "evidence.zip"
 MANIFEST = "MANIFEST.sha256"
@@ -61,7 +62,7 @@ def write(decision: Decision, run: Path, out: Path) -> list[Path]:
     kept = dict(_files(run, out))
     hashes = {name: sha256_file(kept[name]) for name in HASHED if name in kept}
     made = texts(decision, hashes)
-    record = json.dumps(decision.record(), indent=1, ensure_ascii=False) + "\n"
+    record = json.dumps({**decision.record(), "writer": writer()}, indent=1, ensure_ascii=False) + "\n"
     extra = {**{name: _utf8(text) for name, text in made.items()}, RECORD: _utf8(record), **_policy_file(decision)}
     written = [out / name for name in (*_DOCUMENTS, RECORD)]
     for path in written:
@@ -73,6 +74,16 @@ def write(decision: Decision, run: Path, out: Path) -> list[Path]:
     digest = out / f"{BUNDLE}.sha256"
     digest.write_text(f"{sha256_file(bundle)}  {BUNDLE}\n", encoding="utf-8")
     return [*written, bundle, digest]
+
+
+def writer() -> str:
+    """Tells this state of the code from others: a document is only compared with what equal code writes."""
+    here = Path(__file__).parent
+    sources = [*sorted(here.glob("*.py")), *sorted(here.glob("*.j2")), here.parent / "report" / "figures.py"]
+    digest = hashlib.sha256(plain_style().encode())
+    for path in sources:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def texts(decision: Decision, hashes: Mapping[str, str]) -> dict[str, str]:

@@ -13,14 +13,13 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from harness import __version__
 from harness.errors import UsageError
 from harness.plan.qualification import Qualification
 from harness.plan.row import Matrix
 from harness.record import journal
 from harness.release import follows
 from harness.release.decide import Decision, Policy, decide, is_own
-from harness.release.evidence import BASELINE, BUNDLE, HASHED, MANIFEST, POLICIES, RECORD, texts
+from harness.release.evidence import BASELINE, BUNDLE, HASHED, MANIFEST, POLICIES, RECORD, texts, writer
 from harness.report import matrix as matrix_file
 
 _CHUNK = 1 << 20
@@ -162,8 +161,10 @@ def _decision(archive: zipfile.ZipFile, matrix: Matrix, baseline: Matrix | None)
         yield Check(what, (f"{RECORD}: cannot be decided again: {error}",))
         return
     yield Check(f"{what}: {again['verdict']}, on {stated['decided']}", tuple(wrong))
-    if stated.get("harness") == __version__:
+    if stated.get("writer") == writer():
         yield Check("the document says what was decided", tuple(_wrong_texts(archive, decision)))
+    else:
+        yield Check(f"the document was not compared: harness {stated.get('harness')} wrote it, or another state of it")
 
 
 def _is_filed(asks: Qualification, sha256: str, archive: zipfile.ZipFile) -> bool:

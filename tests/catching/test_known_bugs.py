@@ -41,13 +41,20 @@ def inputs(folder: Path) -> Iterator[tuple[str, dict[str, list[str]]]]:
     one_nan[0, 2, 3, 4] = np.nan
     plain = spread.uniform(-1, 1, SHAPE).astype(np.float32)
     wide = spread.normal(0, 3.7, SHAPE).astype(np.float32)
-    arrays = {"one_nan": one_nan, "plain": plain, "wide": wide, "large": np.full((1, 64, 64, 8), 20, np.float32)}
+    arrays = {
+        "nans": np.full(SHAPE, np.nan, np.float32),
+        "one_nan": one_nan,
+        "plain": plain,
+        "wide": wide,
+        "large": np.full((1, 64, 64, 8), 20, np.float32),
+    }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     for model, files in {
         "relu_nan_becomes_0": ["one_nan"],
         "maximum_nan": ["plain", "one_nan"],
         "maximum_nan_first": ["one_nan", "plain"],
+        "maximum_nan_all": ["nans", "nans"],
         "sum_64x64_fp16_overflow": ["large"],
         "floor_fp16_flips": ["wide"],
         "sin_driver_precision": ["wide"],
@@ -62,11 +69,16 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
         absent("needs the shared models beside the checkout: ../shared/models")
     folder = tmp_path_factory.mktemp("known")
     special: dict[str, dict[str, Any]] = {
-        name: {"name": name, "model": str(BUGS / f"{name.removesuffix('_first')}.tflite"), "inputs": {"files": files}}
+        name: {
+            "name": name,
+            "model": str(BUGS / f"{name.removesuffix('_first').removesuffix('_all')}.tflite"),
+            "inputs": {"files": files},
+        }
         for name, files in inputs(folder)
     }
     exact = [{"model": str(BUGS / f"{name}.tflite")} for name in EXACT]
     nans = [special[name] for name in ("relu_nan_becomes_0", "maximum_nan", "maximum_nan_first")]
+    nothing = special["maximum_nan_all"]
     exact.append({"model": str(SHARED / "quant" / "micro_speech_quantized.tflite"), "task": "classify"})
     half = [*nans, special["sum_64x64_fp16_overflow"]]
     precise = [special["floor_fp16_flips"], {"model": str(BUGS / "conv1x1_k2048_fp16_error.tflite")}]
@@ -81,7 +93,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
         ]
     }
     suites = {
-        "exact": exactly + both + entries([*exact, *nans]),
+        "exact": exactly + both + entries([*exact, *nans, nothing]),
         "half": halved + both + entries(half),
         # Finer than what holds where nobody wrote a limit: what float16 does to a sum of 2048 terms is no error there.
         "precise": halved + both + "gates: {'*': {max_abs_of_range: 0.005}}\n" + entries(precise),
@@ -153,6 +165,14 @@ def test_a_nan_that_every_kernel_drops_cannot_be_seen(rows: dict[str, Row]) -> N
     """MAXIMUM(NaN, x) is x everywhere, by golden too; only MAXIMUM(x, NaN) tells them apart."""
     for device in ("f32", "f16"):
         assert rows[f"maximum_nan_first[{device}:gpu]"]["outcome"] == "PASS"
+
+
+def test_outputs_without_any_number_are_no_pass(rows: dict[str, Row]) -> None:
+    """They agree, NaN by NaN, but an answer of which nothing can be compared may not count as right."""
+    row = rows["maximum_nan_all[f32:cpu]"]
+    assert (row["outcome"], row["error"]["kind"]) == ("ERROR", "gate_unset")
+    assert row["accuracy"][0]["nonfinite"] == 0
+    assert any("every output element is NaN or infinite on both sides" in note for note in row["notes"])
 
 
 def test_five_dimensions_are_no_gpu_result(rows: dict[str, Row]) -> None:

@@ -266,6 +266,16 @@ def test_a_document_that_says_something_else_is_found(bundle: Path) -> None:
     assert "qualification.md: is not what this harness writes of this decision" in found
 
 
+def test_a_document_of_another_version_is_not_compared_and_says_so(bundle: Path) -> None:
+    def edit(files: dict[str, bytes]) -> None:
+        files["qualification.md"] += b"written otherwise"
+        files["qualification.json"] = files["qualification.json"].replace(b'"writer": "', b'"writer": "0')
+
+    checks = verify(changed(bundle, edit, honest_manifest=True))
+    assert not [check for check in checks if check.wrong]
+    assert checks[-1].what.startswith("the document was not compared")
+
+
 def test_a_cell_that_was_taken_out_is_found(bundle: Path) -> None:
     def edit(files: dict[str, bytes]) -> None:
         files["matrix.json"] = matrix_file.encode(run(rows()[:3]))

@@ -98,7 +98,6 @@ document.getElementById("without-scripts").hidden = true;
       const whole = Math.max(0, Math.ceil(value)), hours = Math.floor(whole / 3600), minutes = Math.floor(whole / 60) % 60;
       return hours ? `${hours}\u00a0h ${minutes}\u00a0min` : minutes ? `${minutes}\u00a0min ${whole % 60}\u00a0s` : `${whole}\u00a0s`;
     },
-    time: (text) => (text ? `${String(text).replace("T", " ").slice(0, 16)} UTC` : NOTHING),
     short: (digest) => (digest ? (digest.length <= 12 ? digest : `${digest.slice(0, 12)}\u2026`) : NOTHING),
     shape: (shape) => (shape && shape.length ? shape.join("\u00d7") : "scalar"),
     /* Free-form fields (facts, device state): name without its unit, value with it. */
@@ -159,8 +158,6 @@ document.getElementById("without-scripts").hidden = true;
   addEventListener("popstate", follow);
   const CLOSED = { cell: null, device: null, model: null };
   H.openCell = (index) => H.go({ ...CLOSED, cell: H.id(index) }, { push: true });
-  H.openDevice = (name) => H.go({ ...CLOSED, device: name }, { push: true });
-  H.openModel = (name) => H.go({ ...CLOSED, model: name }, { push: true });
   H.close = () => H.go(CLOSED);
   /* Links that also work with the middle button, because they are addresses. */
   const link = (key, value, text, extra) => H.el("a", { ...extra, href: `#${new URLSearchParams({ [key]: value })}`, on: { click(event) {
@@ -171,8 +168,6 @@ document.getElementById("without-scripts").hidden = true;
   H.cellLink = (index, text, extra) => link("cell", H.id(index), text ?? H.id(index), extra);
   H.deviceLink = (name, text, extra) => link("device", name, text, extra);
   H.modelLink = (name, text, extra) => link("model", name, text, extra);
-
-  H.announce = (text) => { const region = document.getElementById("live"); if (region) region.textContent = text; };
 
   /* ---- Panels: parts of the page below the matrix, drawn once the matrix is there. `render` returns content or null (no panel). ---- */
   H.panels = [];
