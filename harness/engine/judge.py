@@ -116,7 +116,8 @@ class Judge:
         """
         if not rounds or rounds[-1].problem is not None:
             return True
-        if self._preparation.golden(cell) is None:
+        golden = self._preparation.golden(cell)
+        if golden is None or (isinstance(golden, Problem) and golden.kind == "cancelled"):
             return False
         needed = [*self._partners(cell), *self._references.needed(cell, explained=explained)]
         return all(other not in self._planned or other in self._measured for other in needed)

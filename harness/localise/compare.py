@@ -15,6 +15,9 @@ from harness.localise.task import Array
 QUANTISED_STEPS = 2.0
 _PLAIN_STEPS = 0.25
 _MEANINGLESS = 1000.0
+# In percent, for words.
+_NOTHING = 1e-3
+_WHOLE = 10.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Difference:
         """The error for a person."""
         if self.error > _MEANINGLESS:
             return "beyond all measure" if math.isfinite(self.error) else "NaN or infinite values"
-        return f"{100 * self.error:.3g} % of its range"
+        percent = 100 * self.error
+        if 0 < percent < _NOTHING:
+            return f"<{_NOTHING:g}% of its range"
+        return f"{percent:.0f}% of its range" if percent >= _WHOLE else f"{percent:.2g}% of its range"
 
     @property
     def stated(self) -> float:

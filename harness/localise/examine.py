@@ -133,7 +133,7 @@ class Examiner:
     def _which(self, step: int, shown: tuple[Piece, Values]) -> Finding:
         """The operation of a step that is wrong alone: itself, or one that unpacks its constants."""
         node, feeders = self._graph.steps[step].node, self._graph.steps[step].feeders
-        words = "on its own it is wrong too, on right values"
+        words = "run alone, on right values, it is wrong too"
         if not feeders:
             return Finding("culprit", words, step, step, node, shown)
         guilty = self._guilty(step, shown[0])

@@ -53,13 +53,13 @@ class GoldenRunners:
     def compute(self, model: Model, inputs: InputSet, policy: Policy) -> Golden | Problem:
         """See `GoldenRunner.compute`; runtime and limits are the policy's."""
         with self._lock:
+            if self._cancelled:
+                return cancelled()
             runner = self._runners.get(policy.golden_runtime)
             if runner is None:
                 python = _python_for(policy.golden_runtime)
                 runner = GoldenRunner(self._clock, runtime=policy.golden_runtime, python=python, serve=True)
                 self._runners[policy.golden_runtime] = runner
-            if self._cancelled:
-                runner.cancel()
         return runner.compute(model, inputs, policy.limits)
 
     def cancel(self) -> None:

@@ -104,6 +104,7 @@ class Processes:
             if self._cancelled:
                 return None
             server = self._idle.pop() if self._idle else _Server(self._command("--serve", runtime), self._env)
+            server.idle = False
             self._running.add(server)
         server.begin(request, log)
         end = self._end(server, seconds)
@@ -179,7 +180,6 @@ class _Server:
     def begin(self, request: Path, log: Path) -> None:
         """Run a model; `wait` tells its end."""
         assert self._process.stdin is not None
-        self.idle = False
         with contextlib.suppress(BrokenPipeError):  # it is gone, which `wait` tells
             self._process.stdin.write(json.dumps({"request": str(request), "log": str(log)}).encode() + b"\n")
             self._process.stdin.flush()

@@ -114,9 +114,11 @@ def format_bytes(count: int | None) -> str:
 
 
 def format_ratio(value: float | None) -> str:
-    """A speed-up: "128x", "4.2x", "0.31x", "0.016x"."""
+    """A speed-up: "128x", "4.2x", "0.31x", "0.016x", "<0.001x"."""
     if value is None:
         return NOTHING
+    if 0 < value < 0.0005:
+        return "<0.001x"
     decimals = 0 if value >= 99.5 else 1 if value >= 0.95 else 2 if value >= 0.095 else 3
     return f"{value:.{decimals}f}x"
 

@@ -47,7 +47,9 @@ def test_sizes(count: int | None, text: str) -> None:
     assert figures.format_bytes(count) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(128.4, "128x"), (4.21, "4.2x"), (0.31, "0.31x"), (0.0162, "0.016x")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(1e-5, "<0.001x"), (128.4, "128x"), (4.21, "4.2x"), (0.31, "0.31x"), (0.0162, "0.016x")]
+)
 def test_ratios(value: float, text: str) -> None:
     assert figures.format_ratio(value) == text
 

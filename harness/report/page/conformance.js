@@ -71,7 +71,7 @@
     const all = [...columns.values()];
     const ordered = all.length > MOST_COLUMNS ? all.sort((one, two) => one.worst - two.worst) : all;
     return [
-      H.el("p", { class: "legend" }, "Worst case of each operation, and how many cases end so. fp16: within what half precision may do. Each field opens its cases."),
+      H.el("p", { class: "legend" }, "Worst case of each operation, and how many cases end so. fp16: within what half precision may do. Each field opens its cases. One with values that no gate judges can be wrong here although its cell passes."),
       H.el("p", {}, VERDICTS.map(([verdict]) => [verdict, list.filter((row) => row.verdict === verdict).length]).filter(([, number]) => number)
         .map(([verdict, number]) => [badge(verdict), ` ${number.toLocaleString("en")} `]), H.dim("of ", H.fmt.count(list.length, "case"))),
       H.folded(ordered, MOST_COLUMNS, (some) => H.folded(ops, MOST_OPS, (few) => grid(few, some, fields), "operations"), "columns"),

@@ -64,7 +64,11 @@ document.getElementById("without-scripts").hidden = true;
       return `${digits(value / 1e6)}\u00a0s`;
     },
     ms: (value) => (known(value) ? digits(value / 1e3) : NOTHING),
-    ratio: (value) => (known(value) ? `${value.toFixed(value >= 99.5 ? 0 : value >= 0.95 ? 1 : value >= 0.095 ? 2 : 3)}\u00d7` : NOTHING),
+    ratio(value) {
+      if (!known(value)) return NOTHING;
+      if (value > 0 && value < 0.0005) return "<0.001\u00d7";
+      return `${value.toFixed(value >= 99.5 ? 0 : value >= 0.95 ? 1 : value >= 0.095 ? 2 : 3)}\u00d7`;
+    },
     error(value) {
       if (!known(value)) return NOTHING;
       if (value === 0) return "0";
