@@ -103,6 +103,13 @@ def test_outputs_exchanged_are_named_once() -> None:
     ]
 
 
+def test_a_mistake_that_explains_too_little_of_the_error_is_not_named() -> None:
+    """A ramp of 2.5 % a pixel that is 6 % too high: a shift by two pixels would leave a sixth of the error."""
+    ramp = np.broadcast_to(np.linspace(0, 1, 41, dtype=np.float32)[None, None, :, None], (1, 12, 41, 3)).copy()
+    assert found(ramp + np.float32(0.06), ramp) == []
+    assert found(ramp + np.float32(0.051), ramp) == ["output 0 is shifted by 2 pixels left"]
+
+
 def test_samples_that_repeat_or_change_places() -> None:
     other = DICE.uniform(-1, 1, IMAGE.shape).astype(np.float32)
     outputs = [spec(IMAGE)]
