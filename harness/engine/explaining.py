@@ -130,6 +130,7 @@ def limits_of(
         adapter_fp16=False if float32_only and cell.delegate.precision == "default" else None,
         reference_kernels=beside["reference"]["kernels"] == "reference",
         task=cell.model.task,
+        nodes=model.nodes,
     )
     rules = with_defaults(cell.gates, tolerance.limits, _figures(beside))
     made = any(rule.metric == SHARE and rule.origin == DEFAULT_ORIGIN for rule in cell.gates)

@@ -33,7 +33,10 @@ INTEGER = 0.05
 """Integers that are no quantised values: labels, counts, indices."""
 
 STEPS_LIKE, STEPS_UNLIKE = 3.0, 32.0
-"""Steps of quantised outputs, between kernels of the same kind and between different ones."""
+"""Steps of quantised outputs, between kernels of the same kind and, at most, between different ones."""
+
+STEPS_OF_ONE = 4.0
+"""What different kernels may differ by before any operation; each may add a step: small models have less room."""
 
 QUANTISED_LIKE, QUANTISED_UNLIKE = 0.05, 0.3
 """float outputs of a model that computes in 8-bit integers, likewise: rounding adds up from layer to layer."""
@@ -77,6 +80,7 @@ class Circumstances(TypedDict):
     adapter_fp16: bool | None
     reference_kernels: bool
     task: Task
+    nodes: int
 
 
 def default_limits(
@@ -90,6 +94,7 @@ def default_limits(
     adapter_fp16: bool | None,
     reference_kernels: bool,
     task: Task,
+    nodes: int,
 ) -> Tolerance:
     """The limits of one output that nobody limited.
 
@@ -103,6 +108,7 @@ def default_limits(
         adapter_fp16: whether the adapter computes in half precision if it may; None if unknown, which counts as yes.
         reference_kernels: whether the reference comes from reference kernels, which round in their own way.
         task: what the outputs mean.
+        nodes: operations of the model: rounding adds up from one to the next.
 
     Returns:
         Limits on figures, of which some are not defined for every output (`label_agreement`, say): leave those out;
@@ -123,7 +129,8 @@ def default_limits(
             limits[SHARE] = max(limits[SHARE], quantised_share)
             kind = f"{dtype} of a quantised model"
     elif scaled and dtype in _STEPPED:
-        limits[STEPS], kind = STEPS_UNLIKE if unlike else STEPS_LIKE, f"quantised {dtype}"
+        limits[STEPS] = min(STEPS_UNLIKE, STEPS_OF_ONE + nodes) if unlike else STEPS_LIKE
+        kind = f"quantised {dtype}"
     elif scaled:
         limits[SHARE], kind = quantised_share, f"quantised {dtype}"
     elif task != "segment":

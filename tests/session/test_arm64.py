@@ -71,7 +71,7 @@ def test_what_a_processor_does_wrong_is_a_failure_and_what_it_cannot_do_an_error
     assert right["max_abs_of_range"] < 0.05, "reference kernels round otherwise"
     assert wrong["max_abs_of_range"] > 0.3
     failed = [gate["gate"] for gate in cells["conv_2d_int8[wrong:cpu]"]["gates"] if gate["verdict"] == "FAIL"]
-    assert failed == ["max_abs_of_range"]
+    assert failed == ["max_steps"]
     error = cells["conv_2d_int8[old:cpu]"]["error"]
     assert (error["class"], error["kind"], error["signal"]) == ("runner", "crash", 4)
     for device in lab.matrix["devices"]:
