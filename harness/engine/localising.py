@@ -19,7 +19,7 @@ from harness.engine.turns import Cancelled, MachineTurns
 from harness.localise.bundle import Evidence, write_bundle
 from harness.localise.locate import localise
 from harness.localise.sides import Sides, sides_of
-from harness.localise.task import Located, Task, rounding
+from harness.localise.task import Located, Task, no_finding, rounding
 from harness.measure.metrics import METRICS
 from harness.plan.cell import Outcome
 from harness.plan.explained import LocalisationRow
@@ -102,7 +102,7 @@ class Localising:
         for result in left_out:
             result.row["localisation"] = _not_tried(result)
         for result in chosen:  # what stays of those that the run does not come to
-            result.row["localisation"] = _row("gave_up", "the run ended before the search did")
+            result.row["localisation"] = no_finding("gave_up", "the run ended before the search did")
         for number, result in enumerate(chosen, 1):
             self._on_message(f"localising {number} of {len(chosen)}: {result.cell.id}")
             row = self._localise(result)
@@ -149,7 +149,7 @@ class Localising:
 
     def _nothing(self, status: str, words: str) -> LocalisationRow:
         self._tell(words)
-        return _row(status, words)
+        return no_finding(status, words)
 
     def _with_bundle(self, result: CellResult, found: Located, sides: Sides, probe: DeviceProbe) -> LocalisationRow:
         row = found.row
@@ -236,25 +236,6 @@ def _unusable(slot: Slot) -> str | None:
 
 def _not_tried(result: CellResult) -> LocalisationRow:
     allowed = result.cell.policy.localise.cells
-    return _row(
+    return no_finding(
         "gave_up", f"not looked into: {allowed} cells with larger errors were (`localise: {{cells: ...}}` in the suite)"
     )
-
-
-def _row(status: str, words: str) -> LocalisationRow:
-    """A row without a finding."""
-    return {
-        "status": status,
-        "words": words,
-        "op": None,
-        "first": None,
-        "last": None,
-        "error_before": None,
-        "error_after": None,
-        "growth": None,
-        "reference": "",
-        "invocations": 0,
-        "seconds": 0.0,
-        "cuts": [],
-        "bundle": None,
-    }

@@ -19,10 +19,10 @@ from harness.localise.cut import Cutter
 from harness.localise.examine import Examiner, Finding
 from harness.localise.graph import Node, Refused
 from harness.localise.runs import Ended, Runs
-from harness.localise.task import Located, Probe, Task
+from harness.localise.task import Located, Probe, Task, no_finding
 from harness.measure.bisect import JUMP, START, Jump, Try, next_step
 from harness.plan.cell import Problem
-from harness.plan.explained import CulpritRow, LocalisationRow
+from harness.plan.explained import CulpritRow
 
 __all__ = ["localise"]
 
@@ -52,7 +52,7 @@ def localise(task: Task, probe: Probe, seconds_left: Callable[[], float], tell: 
                 f"the model has {len(cutter.graph.inputs)} inputs, and values for {len(task.inputs)} were given"
             )
     except Refused as refused:
-        return Located(_row(task, "refused", str(refused)))
+        return Located(no_finding("refused", str(refused), task.reference))
     search = _Search(task, Runs(task, cutter, probe, seconds_left, tell))
     located = search.run()
     located.row["seconds"] = round(max(began - seconds_left(), 0.0), 3)
@@ -254,22 +254,5 @@ class _Search:
         if bad:
             which = list(dict.fromkeys(f"op {cut['op']} {cut['type']} ({cut['status']})" for cut in bad))
             words += f"; {len(bad)} run{'s' if len(bad) > 1 else ''} failed: {', '.join(which[:3])}"
-        return Located(_row(self._task, status, words, self._runs))
-
-
-def _row(task: Task, status: str, words: str, runs: Runs | None = None) -> LocalisationRow:
-    return {
-        "status": status,
-        "words": words,
-        "op": None,
-        "first": None,
-        "last": None,
-        "error_before": None,
-        "error_after": None,
-        "growth": None,
-        "reference": task.reference,
-        "invocations": runs.invocations if runs else 0,
-        "seconds": 0.0,
-        "cuts": runs.cuts if runs else [],
-        "bundle": None,
-    }
+        row = no_finding(status, words, self._task.reference)
+        return Located({**row, "invocations": self._runs.invocations, "cuts": self._runs.cuts})

@@ -90,3 +90,22 @@ class Located:
     reference_outputs: tuple[Array, ...] = ()
     device_outputs: tuple[Array, ...] = ()
     tolerance: float = 0.0
+
+
+def no_finding(status: str, words: str, reference: str = "") -> LocalisationRow:
+    """The row of a search that named no operation, before anything was counted."""
+    return {
+        "status": status,
+        "words": words,
+        "op": None,
+        "first": None,
+        "last": None,
+        "error_before": None,
+        "error_after": None,
+        "growth": None,
+        "reference": reference,
+        "invocations": 0,
+        "seconds": 0.0,
+        "cuts": [],
+        "bundle": None,
+    }
