@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -33,18 +35,29 @@ def add(matrix: Matrix, reports: Path) -> None:
 def _earlier(reports: Path, own: str) -> Iterator[Matrix]:
     """Matrices of finished runs, newest first: the names of their folders begin with the time."""
     left, count = MOST_BYTES, 0
-    for folder in sorted((entry for entry in reports.iterdir() if entry.is_dir()), reverse=True):
-        file = folder / matrix_file.FILE_NAME
-        if folder.is_symlink() or folder.name >= own or not file.is_file():
+    for folder in _folders(reports):
+        if folder.name >= own:
             continue
-        left -= file.stat().st_size
+        file = folder / matrix_file.FILE_NAME
+        try:
+            size = file.stat().st_size
+        except OSError:
+            continue  # a run that did not finish, or one of somebody else's
+        left -= size
         count += 1
         if left < 0 or count > MOST_RUNS:
             return
-        try:
+        with suppress(UsageError):
             yield matrix_file.load(file)
-        except UsageError:
-            continue
+
+
+def _folders(reports: Path) -> list[Path]:
+    try:
+        with os.scandir(reports) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:  # an old run must not cost the report of this one
+        return []
+    return [reports / name for name in sorted(names, reverse=True)]
 
 
 def _entry(matrix: Matrix, row: CellRow) -> HistoryRow:

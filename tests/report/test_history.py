@@ -51,3 +51,16 @@ def test_no_more_is_read_than_a_report_can_wait_for(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(history, "MOST_BYTES", 3 * size + size // 2)
     history.add(now, tmp_path)
     assert [one["run"] for one in now["cells"][0]["history"]] == ["17", "18", "19"]
+
+
+def test_what_cannot_be_read_costs_the_report_nothing(tmp_path: Path) -> None:
+    run(tmp_path, "18", median_us=100.0)
+    (tmp_path / "19" / "matrix.json").mkdir(parents=True)
+    (tmp_path / "17").mkdir()
+    (tmp_path / "17" / "matrix.json").symlink_to("matrix.json")  # leads to itself: not even stat can read it
+    now = run(tmp_path, "20", median_us=300.0)
+    history.add(now, tmp_path)
+    assert [one["run"] for one in now["cells"][0]["history"]] == ["18"]
+    alone = matrix_of([cell_row("yamnet")])
+    history.add(alone, tmp_path / "nowhere")
+    assert "history" not in alone["cells"][0]
